@@ -1,0 +1,207 @@
+"""PSNR and SSIM in the three conventions that deraining papers mix, each under its own name.
+
+* ``matlab-y``: the Y of MATLAB's ``rgb2ycbcr`` (16..235), rounded to 8 bits. Every table of the
+  paper (section 4.1) uses it.
+* ``full-y``: the full-range Y (0..255) of JPEG, also rounded. It reads about
+  20 log10(255 / 219) = 1.322 dB lower in PSNR for the same two images.
+* ``rgb``: the three channels together: one mean squared error over all of them, and the mean of
+  the three channels' SSIM.
+
+Every function takes (height, width, 3) arrays, uint8 or float in [0, 1]. Floats are clamped and
+rounded to 8 bits first, as a benchmark does when it writes its PNG files.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Num, UInt8
+from skimage.metrics import structural_similarity
+
+from nerdrain.errors import NerdrainError
+
+__all__ = [
+    "METRICS",
+    "full_range_y",
+    "gain",
+    "matlab_y",
+    "metric",
+    "psnr_full_y",
+    "psnr_matlab_y",
+    "psnr_rgb",
+    "ssim_full_y",
+    "ssim_matlab_y",
+    "ssim_rgb",
+    "to_uint8",
+]
+
+Image = Num[np.ndarray, "h w 3"]
+Plane = Num[np.ndarray, "h w"]
+
+#: What a convention makes of an image before it is compared.
+Convert = Callable[[Image], np.ndarray]
+
+#: ITU-R BT.601: what a full-range RGB of 0..1 adds to MATLAB's Y, in steps of 8 bits.
+_MATLAB_WEIGHTS = np.array([65.481, 128.553, 24.966])
+#: The same weights over their sum, 219: exactly 0.299, 0.587, 0.114.
+_FULL_WEIGHTS = _MATLAB_WEIGHTS / 219
+_WINDOW = 11
+
+
+def _round_half_up(values: np.ndarray) -> np.ndarray:
+    """Round as MATLAB's ``uint8()`` does: halves away from zero (NumPy's go to even)."""
+    return np.floor(np.clip(values, 0, 255) + 0.5).astype(np.uint8)
+
+
+def to_uint8(image: Image) -> UInt8[np.ndarray, "h w 3"]:
+    """Return an RGB image as a benchmark would store it: clamped and rounded to 8 bits.
+
+    Args:
+        image: (h, w, 3) or grey (h, w) or (h, w, 1); uint8, or float in [0, 1].
+
+    Raises:
+        NerdrainError: for another shape or dtype, or for values that are not finite.
+    """
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise NerdrainError(
+            f"an image must have the shape (height, width, 3), not {image.shape}: "
+            "move the channels last, drop the batch dimension and the alpha channel"
+        )
+    if np.issubdtype(image.dtype, np.floating):
+        if not np.isfinite(image).all():
+            raise NerdrainError("the image holds NaN or infinite values: it cannot be measured")
+        image = _round_half_up(image.astype(np.float64) * 255)
+    elif image.dtype != np.uint8:
+        raise NerdrainError(f"an image must be uint8 or float in [0, 1], not {image.dtype}")
+    return np.broadcast_to(image, (*image.shape[:2], 3))
+
+
+def _luma(image: Image, offset: float, weights: np.ndarray, rounded: bool) -> Plane:
+    y = offset + to_uint8(image) @ (weights / 255)  # (h, w)
+    return _round_half_up(y) if rounded else y
+
+
+def matlab_y(image: Image, *, rounded: bool = True) -> Plane:
+    """The Y of MATLAB's ``rgb2ycbcr``: 16 + (65.481 R + 128.553 G + 24.966 B), R, G, B in 0..1.
+
+    Args:
+        image: (h, w, 3), uint8 or float in [0, 1].
+        rounded: round to uint8 as MATLAB does for 8-bit input; False keeps float64.
+
+    Returns:
+        (h, w), between 16 and 235.
+    """
+    return _luma(image, 16.0, _MATLAB_WEIGHTS, rounded)
+
+
+def full_range_y(image: Image, *, rounded: bool = True) -> Plane:
+    """The Y of JPEG: 255 (0.299 R + 0.587 G + 0.114 B), R, G, B in 0..1.
+
+    Args:
+        image: (h, w, 3), uint8 or float in [0, 1].
+        rounded: round to uint8, as image libraries do; False keeps float64.
+
+    Returns:
+        (h, w), between 0 and 255.
+    """
+    return _luma(image, 0.0, 255 * _FULL_WEIGHTS, rounded)
+
+
+def _pair(image: Image, target: Image, convert: Convert) -> tuple[np.ndarray, np.ndarray]:
+    """Bring both to the convention's 8-bit values, as float64."""
+    a, b = convert(image), convert(target)
+    if a.shape != b.shape:
+        raise NerdrainError(
+            f"the two images differ in size: {a.shape[1]}x{a.shape[0]} and "
+            f"{b.shape[1]}x{b.shape[0]} pixels; a metric needs the same scene, pixel for pixel"
+        )
+    if a.size == 0:
+        raise NerdrainError("an image without pixels cannot be measured")
+    return a.astype(np.float64), b.astype(np.float64)
+
+
+def _psnr(image: Image, target: Image, convert: Convert) -> float:
+    a, b = _pair(image, target, convert)
+    error = float(np.mean(np.square(a - b)))
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def _ssim(image: Image, target: Image, convert: Convert) -> float:
+    a, b = _pair(image, target, convert)
+    if min(a.shape[:2]) < _WINDOW:
+        raise NerdrainError(
+            f"SSIM looks through a window of {_WINDOW}x{_WINDOW} pixels: an image of "
+            f"{a.shape[1]}x{a.shape[0]} pixels is too small for it"
+        )
+    # scikit-image truncates this Gaussian at 5 pixels (11x11) and averages over the valid region.
+    return float(
+        structural_similarity(
+            a,
+            b,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            K1=0.01,
+            K2=0.03,
+            data_range=255,
+            channel_axis=2 if a.ndim == 3 else None,
+        )
+    )
+
+
+def psnr_matlab_y(image: Image, target: Image) -> float:
+    """PSNR in dB on MATLAB's Y, peak 255: the paper's. Identical images give ``inf``."""
+    return _psnr(image, target, matlab_y)
+
+
+def psnr_rgb(image: Image, target: Image) -> float:
+    """PSNR in dB over the three channels together, peak 255. Identical images give ``inf``."""
+    return _psnr(image, target, to_uint8)
+
+
+def psnr_full_y(image: Image, target: Image) -> float:
+    """PSNR in dB on the full-range Y, peak 255. Identical images give ``inf``."""
+    return _psnr(image, target, full_range_y)
+
+
+def ssim_matlab_y(image: Image, target: Image) -> float:
+    """SSIM on MATLAB's Y: the paper's. 11x11 Gaussian window, sigma 1.5, valid region, L = 255."""
+    return _ssim(image, target, matlab_y)
+
+
+def ssim_rgb(image: Image, target: Image) -> float:
+    """Mean of the three channels' SSIM: 11x11 Gaussian, sigma 1.5, valid region, L = 255."""
+    return _ssim(image, target, to_uint8)
+
+
+def ssim_full_y(image: Image, target: Image) -> float:
+    """SSIM on the full-range Y: 11x11 Gaussian window, sigma 1.5, valid region, L = 255."""
+    return _ssim(image, target, full_range_y)
+
+
+Metric = Callable[[Image, Image], float]
+
+#: Convention -> (PSNR in dB, SSIM).
+METRICS: dict[str, tuple[Metric, Metric]] = {
+    "matlab-y": (psnr_matlab_y, ssim_matlab_y),
+    "rgb": (psnr_rgb, ssim_rgb),
+    "full-y": (psnr_full_y, ssim_full_y),
+}
+
+
+def metric(convention: str) -> tuple[Metric, Metric]:
+    """Look up a convention of `METRICS`; a misspelt one is an error that lists them."""
+    if convention not in METRICS:
+        raise NerdrainError(
+            f"no metric convention is called '{convention}': choose one of {', '.join(METRICS)}"
+        )
+    return METRICS[convention]
+
+
+def gain(rainy: Image, restored: Image, target: Image, convention: str = "matlab-y") -> float:
+    """How many dB of PSNR the restoration adds over leaving the rainy image as it is."""
+    psnr, _ = metric(convention)
+    return psnr(restored, target) - psnr(rainy, target)
