@@ -1,0 +1,86 @@
+# Two commands do everything on a machine with Python 3.11+ and make:
+#   make book    the environment, then the book at _build/html/index.html
+#   make test    the environment, then every check
+# Variables: PYTHON (which Python makes the environment), PIP_FLAGS (such as an index with torch's
+# CPU build), CONSTRAINTS (empty for the newest versions), WORKERS (parallel test processes).
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+CONSTRAINTS ?= constraints.txt
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ASSETS := _build/assets/.installed
+INDEX := _build/html/index.html
+
+JUPYTER_BOOK := $(BIN)/jupyter-book build . -W -n --keep-going
+NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 \
+	--nbval-sanitize-with tests/nbval_sanitize.cfg -n $(WORKERS) --dist loadscope
+
+.PHONY: help env book test lint types unit nbval strict site lab bench notebooks constraints clean
+
+help:
+	@echo "make book       the environment, then the book at $(INDEX)"
+	@echo "make test       the environment, then lint, types, unit tests, notebooks, book and browser tests"
+	@echo "make lab        JupyterLab on the notebooks"
+	@echo "make bench      the benchmarks; each prints its table"
+	@echo "make notebooks  run every notebook and write it back in its committed form"
+	@echo "make clean      remove what was built and the environment"
+
+env: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) $(if $(CONSTRAINTS),-c $(CONSTRAINTS),--upgrade) -e ".[book,test]"
+	@touch $@
+
+$(ASSETS): $(INSTALLED) package.json package-lock.json tools/site_assets.py
+	$(BIN)/python tools/site_assets.py
+	@touch $@
+
+book: $(ASSETS)
+	$(JUPYTER_BOOK)
+	@echo "The book is at $(CURDIR)/$(INDEX)"
+
+test: lint types unit nbval strict site
+	@echo "All checks passed."
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+unit: $(INSTALLED)
+	$(BIN)/pytest -n $(WORKERS) --ignore=tests/test_site.py --cov --cov-report=term --cov-fail-under=95
+
+# Kernels share the cores: one thread each is faster than all of them at once.
+nbval: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(NBVAL) notebooks
+
+# From nothing, so that no page or execution of an earlier build is reused.
+strict: $(ASSETS)
+	rm -rf _build/html _build/.doctrees _build/jupyter_execute _build/.jupyter_cache
+	$(JUPYTER_BOOK)
+
+site: $(ASSETS)
+	$(BIN)/pytest tests/test_site.py
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab notebooks
+
+bench: $(INSTALLED)
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+notebooks: $(INSTALLED)
+	$(BIN)/python tools/notebooks.py
+
+constraints:
+	$(BIN)/python tools/constraints.py
+
+clean:
+	rm -rf _build $(VENV) node_modules build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

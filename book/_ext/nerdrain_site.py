@@ -1,0 +1,62 @@
+"""Sphinx directives of this book: `photo-credits` lists the photographs' authors and licences."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+LICENCE_PAGES = {
+    "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
+    "Public domain": "https://creativecommons.org/publicdomain/mark/1.0/",
+}
+
+
+def link(text: str, address: str) -> nodes.Node:
+    """Return a link, or plain text where there is no address."""
+    if not address.startswith(("https://", "http://")):
+        return nodes.Text(text)
+    return nodes.reference("", text, refuri=address, internal=False)
+
+
+def row(cells: list[nodes.Node]) -> nodes.row:
+    """Return one row of a table, a paragraph per cell."""
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
+
+
+class PhotoCredits(SphinxDirective):
+    """A table of data/photos/index.csv: photograph, author, licence and what was changed."""
+
+    def run(self) -> list[nodes.Node]:
+        """Read the index and build the table."""
+        index = Path(self.env.srcdir) / "data" / "photos" / "index.csv"
+        self.env.note_dependency(str(index))
+        with index.open(encoding="utf-8", newline="") as file:
+            photos = sorted(csv.DictReader(file), key=lambda photo: photo["file"])
+        titles = ["Photograph", "Author", "Licence", "Changes"]
+        body = [
+            row(
+                [
+                    link(Path(photo["file"]).stem, photo["source"]),
+                    nodes.Text(photo["author"] or "unknown"),
+                    link(photo["licence"], LICENCE_PAGES.get(photo["licence"], "")),
+                    nodes.Text(photo["changes"]),
+                ]
+            )
+            for photo in photos
+        ]
+        group = nodes.tgroup("", cols=len(titles))
+        group += [nodes.colspec("", colwidth=width) for width in (25, 30, 15, 30)]
+        group += nodes.thead("", row([nodes.Text(title) for title in titles]))
+        group += nodes.tbody("", *body)
+        return [nodes.table("", group, classes=["photo-credits"])]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directives."""
+    app.add_directive("photo-credits", PhotoCredits)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
