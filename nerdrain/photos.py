@@ -1,4 +1,4 @@
-"""The photographs that come with the repository: where they are, who took them, which split they are in.
+"""The photographs that come with the repository: where they are, whose they are, their split.
 
 84 public-domain and CC0 photographs live in `data/photos/` of the repository, with an index
 (`index.csv`: author, licence, source, sha256) and a fixed split by name (`split.csv`). They are too

@@ -34,7 +34,7 @@ def copied(tmp_path, monkeypatch):
 def test_split_is_a_fixed_partition():
     parts = {split: photos.photo_names(split) for split in photos.SPLITS}
     assert {split: len(names) for split, names in parts.items()} == SIZES
-    assert sorted(sum(parts.values(), [])) == sorted(photos.photo_names())
+    assert sorted(name for names in parts.values() for name in names) == sorted(photos.photo_names())
     assert {"astronaut", "chelsea", "coffee"} <= set(parts["test"])
 
 
@@ -102,7 +102,7 @@ def test_folder_from_the_environment(copied, tmp_path):
 
 def test_no_folder_says_to_clone(tmp_path, monkeypatch):
     monkeypatch.setenv("NERDRAIN_DATA", str(tmp_path))
-    with pytest.raises(NerdrainError, match="has no photos/index.csv: point it at the 'data'"):
+    with pytest.raises(NerdrainError, match=r"has no photos/index\.csv: point it at the 'data'"):
         photos.photos_dir()
     monkeypatch.delenv("NERDRAIN_DATA")
     monkeypatch.setattr(photos, "__file__", str(tmp_path / "site-packages" / "nerdrain" / "p.py"))
