@@ -1,8 +1,8 @@
 """NeRD-Rain: three scales, the INR between them, feedback from fine to coarse (section 3, Figure 2)."""
 
-from __future__ import annotations
-
+# No postponed annotations here: the hub's mixin reads `config: NeRDRainConfig` at run time.
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -157,6 +157,12 @@ class NeRDRain(
             **{SCALES[name]: self.crop(image, name, x) for name, image in outputs.items()},
             **{f"inr_{SCALES[name]}": self.crop(i, name, x) for name, i in inr_images.items()},
         )
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """The mixin's way to write weights: ours, with configuration and SHA-256 inside."""
+        from nerdrain.checkpoints import WEIGHTS, save_checkpoint  # it imports this module
+
+        save_checkpoint(self, save_directory / WEIGHTS)
 
     def start(self, images: dict[str, Tensor]) -> tuple[dict[str, Encoded], dict[str, Tensor]]:
         """Coarse to fine: encode with every scale's first UNet; the INR enriches the next input."""

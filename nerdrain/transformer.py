@@ -33,7 +33,8 @@ class ChannelLayerNorm(nn.Module):
         pixels = x.movedim(1, -1)  # (B, H, W, C)
         if self.bias is not None:
             return F.layer_norm(pixels, self.weight.shape, self.weight, self.bias, 1e-5).movedim(-1, 1)
-        deviation = torch.sqrt(pixels.var(-1, keepdim=True, correction=0) + 1e-5)
+        variance = (pixels - pixels.mean(-1, keepdim=True)).square().mean(-1, keepdim=True)
+        deviation = torch.sqrt(variance + 1e-5)
         return (pixels / deviation * self.weight).movedim(-1, 1)
 
 

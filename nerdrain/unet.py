@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from einops.layers.torch import Rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,11 +14,15 @@ from nerdrain.transformer import make_blocks
 
 
 class Down(nn.Sequential):
-    """``(B, c, H, W)`` to ``(B, 2c, H/2, W/2)``: a convolution to c/2, then 2x2 pixels to channels."""
+    """``(B, c, H, W)`` to ``(B, 2c, H/2, W/2)``: a convolution to c/2, then 2x2 pixels to channels.
+
+    The second step is `torch.nn.PixelUnshuffle(2)`, which leaves an empty batch as it is.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(
-            nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2)
+            nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False),
+            Rearrange("b c (h p) (w q) -> b (c p q) h w", p=2, q=2),
         )
 
 
