@@ -22,8 +22,8 @@ class Complexity:
     Attributes:
         parameters: Number of trained numbers, unused ones included.
         macs: Multiply-adds of one forward pass, in convolutions and matrix products.
-        released_macs: The same, counting the INR decoders as often as the released code runs them:
-            four times. For fidelity "paper" it equals `macs`.
+        released_macs: The same as the released code runs it: its INR decoders four times, each with
+            the input columns that multiply zeros. For fidelity "paper" it equals `macs`.
     """
 
     parameters: int
@@ -47,13 +47,21 @@ def complexity(model: NeRDRain | NeRDRainConfig, size: int | tuple[int, int] = 2
     with torch.device("meta"):
         traced = NeRDRain(config).requires_grad_(False)
         macs = _multiply_adds(traced, torch.empty(1, 3, height, width))
-        extra = 0
-        if config.fidelity == "released":
-            names = list(traced.scales)
-            for name, inr in traced.inrs.items():
-                shrink = 1 << (len(names) - 1 - names.index(name))
-                multiple = 4 * (1 << (len(names) - 1))
-                h, w = ((n + -n % multiple) // shrink for n in (height, width))
-                extra += 3 * _multiply_adds(inr.decoder, torch.empty(1, config.width, h, w))
+        extra = sum(_released_extra(traced, name, height, width) for name in traced.inrs)
     parameters = sum(p.numel() for p in traced.parameters())
     return Complexity(parameters, macs, macs + extra)
+
+
+def _released_extra(model: NeRDRain, name: str, height: int, width: int) -> int:
+    """What the released code computes more for one INR: four passes, and columns that meet zeros."""
+    if model.config.fidelity == "paper":
+        return 0
+    names = list(model.scales)
+    multiple = 4 << (len(names) - 1)
+    shrink = 1 << (len(names) - 1 - names.index(name))
+    pixels = (height + -height % multiple) * (width + -width % multiple) // shrink**2
+    layers = model.inrs[name].decoder.layers
+    released = 4 * sum(layer.weight.numel() for layer in layers)
+    unread = (layers[0].in_features - 9 * model.config.width) * layers[0].out_features
+    ours = released // 4 - unread
+    return pixels * (released - ours)
