@@ -28,8 +28,10 @@ COPIES = [
     (MATHJAX / "sre" / "mathmaps" / "en.json", "mathjax/sre/mathmaps/en.json"),
     (MODULES / "mathjax" / "LICENSE", "mathjax/LICENSE"),
     (MODULES / "requirejs" / "require.js", "require.js"),
-    (WIDGETS / "embed-amd.js", "widgets/embed-amd.js"),
+    (WIDGETS / "embed-amd.js", "@jupyter-widgets/html-manager/dist/embed-amd.js"),
 ]
+# The bundle's modules look for their icon font beside the place that npm would have given them.
+FONT_PLACES = ("@jupyter-widgets", "@jupyter-widgets/html-manager/dist")
 OLDEST_NPM = 7  # older ones do not read the lock's format
 
 
@@ -57,7 +59,11 @@ def packaged_npm() -> list[str]:
 def copy_assets() -> None:
     """Fill the target afresh from node_modules."""
     shutil.rmtree(TARGET, ignore_errors=True)
-    fonts = [(font, f"widgets/{font.name}") for font in sorted(WIDGETS.glob("*.woff2"))]
+    fonts = [
+        (font, f"{place}/{font.name}")
+        for font in sorted(WIDGETS.glob("*.woff2"))
+        for place in FONT_PLACES
+    ]
     for source, place in [*COPIES, *fonts]:
         destination = TARGET / place
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ class PhotoCredits(SphinxDirective):
             for photo in photos
         ]
         group = nodes.tgroup("", cols=len(titles))
-        group += [nodes.colspec("", colwidth=width) for width in (25, 30, 15, 30)]
+        group += [nodes.colspec("", colwidth=width) for width in (30, 34, 18, 18)]
         group += nodes.thead("", row([nodes.Text(title) for title in titles]))
         group += nodes.tbody("", *body)
         return [nodes.table("", group, classes=["photo-credits"])]

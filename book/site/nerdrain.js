@@ -1,0 +1,42 @@
+"use strict";
+
+// What the pages need beyond the theme's own scripts. No page loads anything from another host.
+
+(() => {
+  const site = document.currentScript.src;
+
+  // require.js reads this when it loads (pages with widgets only): modules are this site's own.
+  window.require = { baseUrl: new URL("vendor/", site).href };
+
+  // The theme's icons replace <i> by <svg>; the widgets' Play keeps references to its <i>.
+  window.FontAwesomeConfig = { autoReplaceSvg: "nest" };
+
+  // Widgets typeset their labels through MathJax 2's queue, the pages carry MathJax 3. This
+  // listener is registered before the widgets' own, and MathJax has loaded when it runs.
+  window.addEventListener("load", () => {
+    if (window.MathJax && !window.MathJax.Hub) {
+      window.MathJax.Hub = {
+        Queue: ([, , element]) => window.MathJax.typesetPromise([element]),
+      };
+    }
+  });
+
+  // A slider's handle takes its name and its value, as spoken, from the texts beside it or its tooltip.
+  const name = () => {
+    for (const slider of document.querySelectorAll(".widget-slider")) {
+      const handle = slider.querySelector(".noUi-handle");
+      const label = slider.querySelector(".widget-label")?.textContent || slider.title;
+      const value = slider.querySelector(".widget-readout")?.textContent;
+      if (handle && label) handle.setAttribute("aria-label", label);
+      if (handle && value) handle.setAttribute("aria-valuetext", value);
+    }
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    if (!document.querySelector('script[type^="application/vnd.jupyter.widget"]')) return;
+    new MutationObserver(name).observe(document.querySelector("main") ?? document.body, {
+      childList: true,
+      characterData: true,
+      subtree: true,
+    });
+  });
+})();
