@@ -34,7 +34,8 @@ def copied(tmp_path, monkeypatch):
 def test_split_is_a_fixed_partition():
     parts = {split: photos.photo_names(split) for split in photos.SPLITS}
     assert {split: len(names) for split, names in parts.items()} == SIZES
-    assert sorted(name for names in parts.values() for name in names) == sorted(photos.photo_names())
+    together = [name for names in parts.values() for name in names]
+    assert sorted(together) == sorted(photos.photo_names())
     assert {"astronaut", "chelsea", "coffee"} <= set(parts["test"])
 
 
