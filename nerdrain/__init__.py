@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 from nerdrain.config import PRESETS, NeRDRainConfig
 from nerdrain.errors import NerdrainError
 from nerdrain.network import Derained, NeRDRain
+
 from nerdrain.checkpoints import load_model  # isort: skip
 
 __all__ = [

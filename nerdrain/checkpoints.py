@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,7 +29,7 @@ WEIGHTS = "model.safetensors"
 def checkpoints_dir() -> Path:
     """The folder of the shipped models: inside an installed package, or in the repository."""
     package = Path(nerdrain.__file__).parent
-    inside = package / "shipped_checkpoints"
+    inside = package / "checkpoints_data"
     return inside if inside.is_dir() else package.parent / "data" / "checkpoints"
 
 
@@ -51,7 +53,8 @@ def load_model(name_or_path: str | Path, device: torch.device | str | None = Non
             that carries code is refused, and none of it runs.
     """
     path = find_weights(name_or_path)
-    model = read_released(path) if path.suffix in {".pth", ".pt"} else read_safetensors(path)
+    ours = path.suffix.lower() == ".safetensors"
+    model = read_safetensors(path) if ours else read_released(path)
     return model.to(device or "cpu").eval()
 
 
@@ -66,7 +69,9 @@ def find_weights(name_or_path: str | Path) -> Path:
         return path
     known = ", ".join(shipped_models()) or "none in this installation"
     if str(name_or_path) in PRESETS:
-        raise NerdrainError(f"No trained weights of {name_or_path} are shipped (shipped: {known}).")
+        raise NerdrainError(
+            f"{name_or_path}: no weights of it are shipped (only {known}); give a file's path."
+        )
     raise NerdrainError(f"{path}: no such model file; give a path, or a shipped name ({known}).")
 
 
@@ -86,7 +91,7 @@ def save_checkpoint(model: NeRDRain, path: str | Path) -> Path:
     The file appears whole or not at all: it is written beside its place first.
     """
     path = Path(path)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     metadata = {
         "format": "pt",
         "nerdrain": nerdrain.__version__,
@@ -115,9 +120,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise NerdrainError(
             f"{path}: could not be written ({error.strerror or error}); free some space or choose "
             "another folder. What was there before is untouched."
-        ) from error
+        ) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # also where the folder itself is missing
+            part.unlink()
 
 
 def read_safetensors(path: Path) -> NeRDRain:
@@ -126,75 +132,123 @@ def read_safetensors(path: Path) -> NeRDRain:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise NerdrainError(f"{path}: not a whole safetensors file; copy or download it again.") from error
+    except SafetensorError:
+        raise NerdrainError(
+            f"{path}: not a whole safetensors file; copy or download it again."
+        ) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     if "config" not in metadata:
         raise NerdrainError(
             f"{path}: it has no nerdrain configuration inside; files made by `nerdrain convert`, "
             "`nerdrain train` or `save_pretrained` have one."
         )
     if metadata.get("sha256") != fingerprint(state):
-        raise NerdrainError(f"{path}: its weights do not match their SHA-256; copy or download it again.")
-    config = NeRDRainConfig.from_dict(json.loads(metadata["config"]))
-    return with_weights(NeRDRain(config), state, path)
+        raise NerdrainError(
+            f"{path}: its weights do not match their SHA-256; copy or download it again."
+        )
+    try:
+        config = NeRDRainConfig.from_dict(json.loads(metadata["config"]))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise NerdrainError(
+            f"{path}: its configuration cannot be read ({str(error).rstrip('.')}); copy it "
+            "again, or update nerdrain."
+        ) from None
+    return network_with(config, state, path)
 
 
 def read_released(path: Path) -> NeRDRain:
     """One of the authors' checkpoint files; see `nerdrain.released` for its names."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except pickle.UnpicklingError:
         raise NerdrainError(
-            f"{path}: it is not a plain PyTorch checkpoint: it holds something other than tensors, or "
-            "code to run; nothing in it was run."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise NerdrainError(f"{path}: not a whole PyTorch file; copy or download it again.") from error
+            f"{path}: not a plain PyTorch checkpoint: it is damaged, or holds more than tensors "
+            "(code in it was not run); copy it again, or take it from a source that you trust."
+        ) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except Exception:  # a damaged file can make the reader fail in any way
+        raise NerdrainError(
+            f"{path}: not a whole PyTorch file; copy or download it again."
+        ) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state or not all(isinstance(t, Tensor) for t in state.values()):
-        raise NerdrainError(f'{path}: it has no "state_dict" of tensors; is it a NeRD-Rain checkpoint?')
+    if not is_state_dict(state):
+        raise NerdrainError(
+            f'{path}: it has no "state_dict" of named tensors; give a NeRD-Rain checkpoint.'
+        )
     state = without_prefix(state)
     try:
-        model = NeRDRain(config_from_shapes(state))
+        config = config_from_shapes(state)
     except NerdrainError as error:
-        raise NerdrainError(f"{path}: not a released NeRD-Rain checkpoint: {error}.") from error
-    names = {released_name(name): name for name in model.state_dict()}
-    return with_weights(model, {names.get(name, name): t for name, t in state.items()}, path)
+        raise NerdrainError(
+            f"{path}: not a released NeRD-Rain checkpoint ({str(error).rstrip('.')}); give one of "
+            "the authors' files."
+        ) from None
+    return network_with(config, state, path, released_name)
 
 
-def with_weights(model: NeRDRain, state: Mapping[str, Tensor], path: Path) -> NeRDRain:
-    """Load `state` strictly; a difference is one sentence that names the tensors.
+def unreadable(path: Path, error: OSError) -> NerdrainError:
+    """What to say about a file that the system does not hand over."""
+    reason = error.strerror or str(error)
+    return NerdrainError(
+        f"{path}: could not be read ({reason}); check its permissions and the disk."
+    )
+
+
+def is_state_dict(content: Any) -> TypeGuard[dict[str, Tensor]]:
+    """Whether it is a dictionary of names and tensors, and not empty."""
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and all(isinstance(n, str) and isinstance(t, Tensor) for n, t in content.items())
+    )
+
+
+def network_with(
+    config: NeRDRainConfig,
+    state: Mapping[str, Tensor],
+    path: Path,
+    rename: Callable[[str], str] = str,
+) -> NeRDRain:
+    """A network with the weights of `path`, where our tensor names are called ``rename(name)``.
 
     Raises:
-        NerdrainError: Tensors are missing, unknown or of another shape.
+        NerdrainError: Tensors are missing, unknown or of another shape: one sentence names them, as
+            the file calls them.
     """
-    own = model.state_dict()
+    with torch.device("meta"):  # shapes only: nothing is drawn at random, nothing allocated
+        model = NeRDRain(config)
+    own = {rename(name): tensor.shape for name, tensor in model.state_dict().items()}
     missing = sorted(own.keys() - state.keys())
     unknown = sorted(state.keys() - own.keys())
     misshapen = [
-        f"{name} is {tuple(state[name].shape)} and should be {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
+        f"{name} has {tuple(state[name].shape)} for {tuple(own[name])}"
+        for name in sorted(own.keys() & state.keys())
+        if state[name].shape != own[name]
     ]
     differences = [
-        f"{what} {len(names)} tensor{'s' * (len(names) > 1)} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
-        for what, names in (("lacks", missing), ("has an unknown", unknown), ("disagrees in", misshapen))
+        f"{len(names)} {kind}: {', '.join(names[:3])}{', ...' * (len(names) > 3)}"
+        for kind, names in zip(
+            ("missing", "unknown", "of another shape"), (missing, unknown, misshapen), strict=True
+        )
         if names
     ]
     if differences:
         raise NerdrainError(
-            f"{path}: does not fit a network of width {model.config.width} and blocks "
-            f"{model.config.blocks}: it {'; it '.join(differences)}."
+            f"{path}: its tensors do not fit a network of width {config.width} and blocks "
+            f"{config.blocks} ({'; '.join(differences)}); give the file as it was published."
         )
-    model.load_state_dict(state)
+    model = model.to_empty(device="cpu")
+    model.load_state_dict({name: state[rename(name)] for name in model.state_dict()})
     return model
 
 
 def convert_released(source: str | Path, out: str | Path) -> NeRDRain:
-    """Read a released ``.pth`` file and write it as one of ours; the weights are the same numbers."""
+    """Read a released ``.pth`` file and write it as one of ours, with the same weights."""
     path = Path(source)
     if not path.is_file():
-        raise NerdrainError(f"{path}: no such file.")
+        raise NerdrainError(f"{path}: no such file; give the path of a released .pth file.")
     model = read_released(path)
     save_checkpoint(model, out)
     return model.eval()

@@ -53,7 +53,7 @@ def complexity(model: NeRDRain | NeRDRainConfig, size: int | tuple[int, int] = 2
 
 
 def _released_extra(model: NeRDRain, name: str, height: int, width: int) -> int:
-    """What the released code computes more for one INR: four passes, and columns that meet zeros."""
+    """What the released code computes more for an INR: four passes, and columns that meet zeros."""
     if model.config.fidelity == "paper":
         return 0
     names = list(model.scales)

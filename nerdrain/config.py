@@ -1,8 +1,10 @@
-"""What a NeRD-Rain network is made of, as one frozen value: every ablation is a field, never a fork."""
+"""What a NeRD-Rain network is, as one frozen value: every ablation is a field, never a fork."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
+from operator import index
 from typing import Any, Literal, get_args
 
 from nerdrain.errors import NerdrainError
@@ -75,9 +77,13 @@ class NeRDRainConfig:
 
     def __post_init__(self) -> None:
         for name in ("blocks", "heads", "unets"):  # JSON has lists where Python has tuples
-            value = tuple(int(v) for v in getattr(self, name))
+            given = getattr(self, name)
+            try:
+                value = tuple(index(v) for v in given)
+            except TypeError:
+                value = ()
             if len(value) != 3 or min(value) < (0 if name == "unets" else 1):
-                raise NerdrainError(f"{name}={value}: give three counts, e.g. (1, 2, 3).")
+                raise NerdrainError(f"{name}={given!r}: give three counts, e.g. (1, 2, 3).")
             object.__setattr__(self, name, value)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
@@ -88,16 +94,31 @@ class NeRDRainConfig:
         self._check_combinations()
 
     def _check_sizes(self) -> None:
-        if self.width < 1 or self.inr_hidden < 1 or self.expansion <= 0:
-            raise NerdrainError("width, inr_hidden and expansion must be positive.")
+        for name in ("width", "inr_hidden"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise NerdrainError(f"{name}={value!r}: give a positive whole number.")
+        for name in ("inr_encoding", "inr_interpolation"):
+            if type(getattr(self, name)) is not bool:
+                raise NerdrainError(f"{name}={getattr(self, name)!r}: give true or false.")
+        if self.width % 2:
+            raise NerdrainError(
+                f"width={self.width}: level 1 is halved on the way down; use an even width."
+            )
+        if (
+            type(self.expansion) not in (int, float)
+            or not math.isfinite(self.expansion)
+            or self.expansion * self.width < 1
+        ):
+            raise NerdrainError(
+                f"expansion={self.expansion!r}: give a positive number, such as 2.66."
+            )
         for level, heads in enumerate(self.heads):
             if (self.width << level) % heads:
                 raise NerdrainError(
                     f"heads={self.heads}: level {level + 1} has {self.width << level} channels, "
                     f"which {heads} heads cannot share equally."
                 )
-        if self.width % 2:
-            raise NerdrainError(f"width={self.width}: level 1 is halved on the way down; use an even width.")
 
     def _check_combinations(self) -> None:
         quarter, half, full = self.unets
@@ -118,7 +139,10 @@ class NeRDRainConfig:
         """A copy with some fields changed; a name that does not exist is a `NerdrainError`."""
         known = {f.name for f in fields(self)}
         if unknown := sorted(set(changes) - known):
-            raise NerdrainError(f"No such configuration field: {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+            raise NerdrainError(
+                f"No such configuration field: {', '.join(unknown)}; "
+                f"the fields are {', '.join(sorted(known))}."
+            )
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,6 +158,6 @@ class NeRDRainConfig:
 PRESETS: dict[str, NeRDRainConfig] = {
     "nerd-rain": NeRDRainConfig(),
     "nerd-rain-s": NeRDRainConfig(width=32),
-    "nerd-rain-tiny": NeRDRainConfig(width=16, blocks=(1, 2, 2), inr_hidden=64),
+    "nerd-rain-tiny": NeRDRainConfig(width=12, blocks=(1, 1, 2), inr_hidden=48),
 }
 """The paper's two networks (section 4.1) and our own small one for CPUs, notebooks and browsers."""

@@ -1,4 +1,4 @@
-"""Where a pixel is, and how a network is told: coordinates and their positional encoding (eq. 2)."""
+"""Where a pixel is, and how a network is told: coordinates and their encoding (equation 2)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from nerdrain.errors import NerdrainError
 def pixel_centres(
     size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Float[Tensor, " size"]:
-    """Centres of `size` pixels that tile [-1, 1] (section 3.1): pixel i sits at (2i + 1) / size - 1.
+    """Centres of `size` pixels that tile [-1, 1] (section 3.1): pixel i is at (2i + 1) / size - 1.
 
     The first and last centre lie half a pixel inside the interval, so grids of any two sizes cover
     the same picture.
     """
-    return (2 * torch.arange(size, device=device, dtype=dtype or torch.float32) + 1) / size - 1
+    numerators = 2 * torch.arange(size, device=device) + 1 - size  # whole numbers: exact
+    return numerators.to(dtype or torch.float32) / size
 
 
 def pixel_grid(
@@ -39,13 +40,13 @@ def pixel_grid(
 class PositionalEncoding(nn.Module):
     """Periodic encoding of coordinates, the paper's equation 2.
 
-    gamma(x) = [sin x, cos x, ..., sin 2^(L-1) x, cos 2^(L-1) x], with L = `levels`. For a point of d
-    coordinates each sine and each cosine stands for d numbers, so the encoding has 2 L d: 4 L for
+    gamma(x) = [sin x, cos x, ..., sin 2^(L-1) x, cos 2^(L-1) x], with L = `levels`. For a point of
+    d coordinates each sine and each cosine stands for d numbers, so the encoding has 2 L d: 4 L for
     a pixel, where the paper writes 2 L.
 
     Args:
         levels: L, the number of octaves; the paper sets 4.
-        include_pi: Multiply the frequencies by pi, as the released code does and the paper does not.
+        include_pi: Multiply the frequencies by pi: the released code does, the paper does not.
 
     Shape:
         ``(..., d)`` to ``(..., 2 * levels * d)``: for each octave d sines, then d cosines.
@@ -78,21 +79,21 @@ class Neighbours(NamedTuple):
     """The two grid points on either side of each query, along one axis.
 
     Attributes:
-        index: Which grid points, lower then upper, clamped to the grid.
+        code: Which grid points, lower then upper, clamped to the grid.
         offset: Query minus grid point, in cells. Inside the grid it lies in [0, 1] for the lower
             and in [-1, 0] for the upper point.
         weight: Share of each point, the length of the opposite part of the cell; sums to 1.
     """
 
-    index: Int[Tensor, "2 queries"]
+    code: Int[Tensor, "2 queries"]
     offset: Float[Tensor, "2 queries"]
     weight: Float[Tensor, "2 queries"]
 
     def nearest(self) -> Neighbours:
         """Only the nearer point of each pair, with the whole weight: no interpolation."""
         upper = (self.weight[1] > self.weight[0]).long()[None]
-        index, offset = self.index.gather(0, upper), self.offset.gather(0, upper)
-        return Neighbours(index, offset, torch.ones_like(offset))
+        code, offset = self.code.gather(0, upper), self.offset.gather(0, upper)
+        return Neighbours(code, offset, torch.ones_like(offset))
 
 
 def axis_neighbours(
@@ -107,10 +108,12 @@ def axis_neighbours(
     Two axes of these make the four nearest codes and the area weights of equation 3: the weight of
     a code is the product of its weights along rows and columns.
     """
-    position = (torch.arange(queries, device=device, dtype=torch.float64) + 0.5) * codes / queries - 0.5
-    lower = position.floor()
-    index = torch.stack([lower, lower + 1]).clamp(0, codes - 1)
-    fraction = position - lower
-    weight = torch.stack([1 - fraction, fraction])
+    # The position (i + 1/2) codes / queries - 1/2 as a whole number of parts of 1 / (2 queries), so
+    # that weights and offsets are exact in every dtype and on devices without float64.
+    parts = 2 * queries
+    position = (2 * torch.arange(queries, device=device) + 1) * codes - queries
+    lower = position.div(parts, rounding_mode="floor")
+    code = torch.stack([lower, lower + 1]).clamp(0, codes - 1)
+    weight = torch.stack([(lower + 1) * parts - position, position - lower * parts])
     dtype = dtype or torch.float32
-    return Neighbours(index.long(), (position - index).to(dtype), weight.to(dtype))
+    return Neighbours(code, (position - code * parts).to(dtype) / parts, weight.to(dtype) / parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -11,14 +12,15 @@ from torch import Tensor, nn
 
 from nerdrain.config import NeRDRainConfig
 from nerdrain.coordinates import PositionalEncoding, axis_neighbours
+from nerdrain.modules import module_list
 from nerdrain.unet import Encoder, Up
 
 Size = tuple[int, int]
 
 
-def mlp(sizes: Sequence[int]) -> nn.ModuleList:
+def mlp(sizes: Sequence[int]) -> Sequence[nn.Linear]:
     """Linear layers between the given sizes; the decoders below run them on whole images."""
-    return nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    return module_list(nn.Linear(a, b) for a, b in pairwise(sizes))
 
 
 def pointwise(layer: nn.Linear, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
@@ -95,7 +97,7 @@ class PaperDecoder(nn.Module):
     def forward(
         self, features: Float[Tensor, "b c h w"], size: Size | None = None
     ) -> Float[Tensor, "b 3 H W"]:
-        """Evaluate the representation at the pixel centres of a grid of `size` (default: its own)."""
+        """Evaluate at the pixel centres of a grid of `size` (by default the features' own)."""
         first = self.layers[0]
         codes = neighbourhood_layer(features, first.weight[:, : 9 * features.shape[1]], first.bias)
         own = tuple(codes.shape[-2:])
@@ -124,7 +126,7 @@ class PaperDecoder(nn.Module):
 
     def tail(self, x: Float[Tensor, "b hidden h w"]) -> Float[Tensor, "b 3 h w"]:
         """The layers after the first."""
-        for layer in list(self.layers)[1:]:
+        for layer in self.layers[1:]:
             x = pointwise(layer, x.relu())
         return x
 
@@ -133,8 +135,8 @@ class INRBranch(nn.Module):
     """One scale's INR: latent to feature map E, E to an image (E in equation 3 is the encoder's).
 
     Two Ups bring the latent ``(B, 4C, H/4, W/4)`` back to the scale's own resolution,
-    E ``(B, C, H, W)``. With a shared encoder the latent is the branch's own; a separate one (Table 3
-    (g)) is made of the same embedding and levels, with weights of its own.
+    E ``(B, C, H, W)``. With a shared encoder the latent is the branch's own; a separate one
+    (Table 3 (g)) is made of the same embedding and levels, with weights of its own.
     """
 
     def __init__(self, config: NeRDRainConfig) -> None:
@@ -151,7 +153,7 @@ class INRBranch(nn.Module):
     def forward(
         self, image: Float[Tensor, "b 3 h w"], latent: Float[Tensor, "b 4*c h/4 w/4"] | None
     ) -> Float[Tensor, "b c h w"]:
-        """The feature map E, from the branch's `latent` or, with a separate encoder, from `image`."""
+        """The feature map E, from the branch's `latent`, or by a separate encoder from `image`."""
         if self.encoder is not None:
             latent = self.encoder(image).latent
         return self.expand(latent)

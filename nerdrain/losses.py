@@ -50,7 +50,7 @@ def gaussian_pyramid(image: Image, levels: int = 3) -> list[Image]:
 
 
 def charbonnier(image: Image, target: Image, epsilon: float = 1e-3) -> Float[Tensor, ""]:
-    """Charbonnier loss: mean sqrt(d^2 + epsilon^2), an L1 norm that is smooth at 0 (MPRNet [61])."""
+    """Charbonnier loss: mean sqrt(d^2 + epsilon^2), an L1 norm smooth at 0 (MPRNet [61])."""
     return ((image - target).square() + epsilon**2).sqrt().mean()
 
 
@@ -122,12 +122,14 @@ class HybridLoss(nn.Module):
         """Compare all outputs with a clean image ``(B, 3, H, W)`` of the size of `output.full`."""
         if output.full.shape != target.shape:
             raise NerdrainError(
-                f"The target has shape {tuple(target.shape)}, the output {tuple(output.full.shape)}."
+                f"The target has the shape {tuple(target.shape)} and the output "
+                f"{tuple(output.full.shape)}: compare images of one size."
             )
         full, half, quarter = gaussian_pyramid(target)
         scales = [(output.full, full), (output.half, half), (output.quarter, quarter)]
         main = [(image, t) for image, t in scales if image is not None]
-        inr = [(i, t) for i, t in [(output.inr_half, half), (output.inr_quarter, quarter)] if i is not None]
+        rendered = [(output.inr_half, half), (output.inr_quarter, quarter)]
+        inr = [(image, t) for image, t in rendered if image is not None]
 
         zero = target.new_zeros(())
         char = sum((charbonnier(*pair) for pair in main), zero)
@@ -135,4 +137,5 @@ class HybridLoss(nn.Module):
         edges = sum((edge(*pair) for pair in main), zero)
         inrs = sum((inr_loss(*pair) for pair in inr), zero)
         w = self.weights
-        return LossTerms(char + w.freq * freq + w.edge * edges + w.inr * inrs, char, freq, edges, inrs)
+        total = char + w.freq * freq + w.edge * edges + w.inr * inrs
+        return LossTerms(total, char, freq, edges, inrs)

@@ -1,4 +1,4 @@
-"""NeRD-Rain: three scales, the INR between them, feedback from fine to coarse (section 3, Figure 2)."""
+"""NeRD-Rain: three scales, the INR between them, feedback fine to coarse (section 3, Figure 2)."""
 
 # No postponed annotations here: the hub's mixin reads `config: NeRDRainConfig` at run time.
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from nerdrain.config import NeRDRainConfig
 from nerdrain.errors import NerdrainError
 from nerdrain.feedback import make_feedback
 from nerdrain.inr import INRBranch, Size
+from nerdrain.modules import module_dict, module_list
 from nerdrain.unet import Encoded, UNet
 
 Image = Float[Tensor, "b 3 h w"]
@@ -57,8 +58,8 @@ class Scale(nn.Module):
 
         c = config.width
         self.embed = conv(3, c)
-        self.unets = nn.ModuleList(UNet(config) for _ in range(unets))
-        self.contexts = nn.ModuleList(conv(c, c) for _ in range(unets - 1))
+        self.unets = module_list(UNet(config) for _ in range(unets))
+        self.contexts = module_list(conv(c, c) for _ in range(unets - 1))
         self.output = conv(c, 3)
         self.borrow_reduction = borrow_reduction
 
@@ -121,7 +122,7 @@ class NeRDRain(
         self.config = config
         released = config.fidelity == "released"
         counts = {name: n for name, n in zip(SCALES, config.unets, strict=True) if n}
-        self.scales = nn.ModuleDict(
+        self.scales = module_dict(
             {
                 name: Scale(config, n, borrow_reduction=released and name == "s3" and n == 3)
                 for name, n in counts.items()
@@ -129,14 +130,14 @@ class NeRDRain(
         )
         names = list(counts)
         coarse = names[:-1]
-        one_inr = config.inr_grid == "fixed"
-        self.inrs = nn.ModuleDict(
-            {} if config.inr == "none" else {n: INRBranch(config) for n in coarse[: 1 if one_inr else None]}
+        with_inr = coarse[:1] if config.inr_grid == "fixed" else coarse
+        self.inrs = module_dict(
+            {name: INRBranch(config) for name in with_inr if config.inr != "none"}
         )
         # The k-th UNet of a scale hears the k-th pair of latents of the next finer scale.
-        self.feedback = nn.ModuleDict(
+        self.feedback = module_dict(
             {
-                a: nn.ModuleList(make_feedback(config) for _ in range(min(counts[a], counts[b] - 1)))
+                a: module_list(make_feedback(config) for _ in range(min(counts[a], counts[b] - 1)))
                 for a, b in zip(coarse, names[1:], strict=True)
                 if config.feedback != "none"
             }
@@ -187,7 +188,9 @@ class NeRDRain(
                 entry = images[finer]
         return started, rendered
 
-    def continuous(self, name: str, entry: Image, latent: Tensor | None) -> Callable[[Size], Tensor]:
+    def continuous(
+        self, name: str, entry: Image, latent: Tensor | None
+    ) -> Callable[[Size], Tensor]:
         """The image that a scale's INR represents, as a function of the grid it is seen on."""
         inr = self.inrs[name]
         e = inr(entry, latent)
@@ -197,12 +200,12 @@ class NeRDRain(
         return lambda size: self.resize(image, size)
 
     def feed_back(self, started: dict[str, Encoded]) -> dict[str, Encoded]:
-        """Fine to coarse: take every scale to its last latent, telling the coarser scale of each pair."""
+        """Fine to coarse: take each scale to its last latent, telling the coarser of each pair."""
         pending: dict[str, Encoded] = {}
         latents: list[Tensor] = []
         for name in reversed(started):
             encoded = started[name]
-            units = self.feedback[name] if name in self.feedback else ()
+            units = self.feedback[name] if name in self.feedback else []  # noqa: SIM401
             messages: list[Tensor | None] = [None] * len(self.scales[name].unets)
             for k, unit in enumerate(units):
                 message = unit(latents[k], latents[k + 1])
@@ -235,7 +238,7 @@ class NeRDRain(
         return dict(zip(self.scales, images, strict=True))
 
     def resize(self, x: Features, size: Size) -> Features:
-        """Nearest neighbour as released (pixel [2i, 2j] is kept, or repeated), bilinear as in the paper."""
+        """Nearest neighbour as released (keep or repeat pixel [2i, 2j]), bilinear as described."""
         if size_of(x) == size:
             return x
         if self.config.fidelity == "released":

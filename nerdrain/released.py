@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from statistics import mode
 
 from torch import Tensor
 
@@ -108,20 +109,28 @@ def config_from_shapes(state: Mapping[str, Tensor]) -> NeRDRainConfig:
     def shape(name: str) -> tuple[int, ...]:
         if name not in state:
             raise NerdrainError(f"it has no tensor {name}")
-        return tuple(state[name].shape)
+        size = tuple(state[name].shape)
+        if len(size) < (4 if name.startswith("patch_embed") else 2) or 0 in size:
+            raise NerdrainError(f"its tensor {name} has the shape {size}")
+        return size
 
     def count(stem: str) -> int:
         pattern = re.compile(re.escape(stem) + r"\.(\d+)\.")
         return len({match[1] for name in state if (match := pattern.match(name))})
 
-    width = shape("patch_embed_max.proj.weight")[0]
+    def three(values: Iterable[int]) -> tuple[int, int, int]:
+        a, b, c = values
+        return a, b, c
+
+    # The width that most scales agree on, so that one strange tensor is named as the strange one.
+    width = mode(shape(f"patch_embed_{suffix}.proj.weight")[0] for suffix in _SUFFIX.values())
     levels = [f"{stem}_max1" for stem in ("encoder_level1", "encoder_level2", "latent")]
     hidden = [shape(f"{level}.0.ffn.project_in.weight")[0] // 2 for level in levels]
     inputs = shape("INR.imnet.layers.0.weight")[1]
     return NeRDRainConfig(
         width=width,
-        blocks=tuple(count(level) for level in levels),
-        heads=tuple(shape(f"{level}.0.attn.temperature")[0] for level in levels),
+        blocks=three(count(level) for level in levels),
+        heads=three(shape(f"{level}.0.attn.temperature")[0] for level in levels),
         expansion=_expansion(width, hidden),
         norm="with_bias" if f"{levels[0]}.0.norm1.body.bias" in state else "bias_free",
         inr_hidden=shape("INR.imnet.layers.0.weight")[0],

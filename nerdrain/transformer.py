@@ -1,4 +1,4 @@
-"""The Transformer block of Restormer [62] that every UNet is made of, and the CNN block of Table 6."""
+"""The Transformer block of Restormer [62], of which UNets are made, and Table 6's CNN block."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class ChannelLayerNorm(nn.Module):
         """Normalise; the variance is the biased one, with 1e-5 inside the root."""
         pixels = x.movedim(1, -1)  # (B, H, W, C)
         if self.bias is not None:
-            return F.layer_norm(pixels, self.weight.shape, self.weight, self.bias, 1e-5).movedim(-1, 1)
+            return F.layer_norm(pixels, self.weight.shape, self.weight, self.bias, 1e-5).movedim(
+                -1, 1
+            )
         variance = (pixels - pixels.mean(-1, keepdim=True)).square().mean(-1, keepdim=True)
         deviation = torch.sqrt(variance + 1e-5)
         return (pixels / deviation * self.weight).movedim(-1, 1)
@@ -87,7 +89,9 @@ class GatedFeedForward(nn.Module):
         super().__init__()
         hidden = int(channels * expansion)
         self.expand = nn.Conv2d(channels, 2 * hidden, 1, bias=False)
-        self.depthwise = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
+        self.depthwise = nn.Conv2d(
+            2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False
+        )
         self.project = nn.Conv2d(hidden, channels, 1, bias=False)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -97,7 +101,11 @@ class GatedFeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x)). Shape: ``(B, C, H, W)`` to the same."""
+    """x + attention(norm(x)), then x + feed_forward(norm(x)).
+
+    Shape:
+        ``(B, C, H, W)`` to the same.
+    """
 
     def __init__(self, channels: int, heads: int, config: NeRDRainConfig) -> None:
         super().__init__()

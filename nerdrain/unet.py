@@ -27,7 +27,7 @@ class Down(nn.Sequential):
 
 
 class Up(nn.Sequential):
-    """``(B, c, H, W)`` to ``(B, c/2, 2H, 2W)``: a convolution to 2c, then channels to 2x2 pixels."""
+    """``(B, c, H, W)`` to ``(B, c/2, 2H, 2W)``: convolution to 2c, then channels to 2x2 pixels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(
@@ -97,7 +97,11 @@ class Decoder(nn.Module):
 
 
 class UNet(nn.Module):
-    """Encoder and decoder with skips. Shape: ``(B, C, H, W)`` to the same, H and W multiples of 4."""
+    """Encoder and decoder with skips.
+
+    Shape:
+        ``(B, C, H, W)`` to the same; H and W are multiples of 4.
+    """
 
     def __init__(self, config: NeRDRainConfig) -> None:
         super().__init__()
