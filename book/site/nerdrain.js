@@ -21,14 +21,17 @@
     }
   });
 
-  // A slider's handle takes its name and its value, as spoken, from the texts beside it or its tooltip.
+  // A slider's handle takes its name, and its value as it is spoken, from the texts beside it:
+  // its own label, or the caption of the picture that it changes ("Streaks: 40").
   const name = () => {
     for (const slider of document.querySelectorAll(".widget-slider")) {
       const handle = slider.querySelector(".noUi-handle");
-      const label = slider.querySelector(".widget-label")?.textContent || slider.title;
+      if (!handle) continue;
+      const caption = slider.closest(".widget-vbox")?.querySelector("figcaption");
+      const label = slider.querySelector(".widget-label")?.textContent || caption?.textContent;
       const value = slider.querySelector(".widget-readout")?.textContent;
-      if (handle && label) handle.setAttribute("aria-label", label);
-      if (handle && value) handle.setAttribute("aria-valuetext", value);
+      if (label) handle.setAttribute("aria-label", label.split(":")[0]);
+      if (value) handle.setAttribute("aria-valuetext", value);
     }
   };
   document.addEventListener("DOMContentLoaded", () => {

@@ -1,0 +1,223 @@
+"""The built book in a real browser: offline, whole, readable on a phone, moved by the keyboard.
+
+`make site` builds what these tests open. They need a Chromium or Chrome on the machine, and are
+skipped where there is none (unless NERDRAIN_REQUIRE_BROWSER is set, as it is where CI runs).
+"""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "_build" / "html"
+PAGES = sorted(
+    path.relative_to(SITE).as_posix()
+    for path in SITE.rglob("*.html")
+    if "_static" not in path.parts and path != SITE / "index.html"
+)
+WITH_SLIDER = [
+    page
+    for page in PAGES
+    if '"_model_name": "StackModel"' in (SITE / page).read_text(encoding="utf-8")
+]
+
+BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
+BROWSER_PATHS = [
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "C:/Program Files/Google/Chrome/Application/chrome.exe",
+    "C:/Program Files (x86)/Google/Chrome/Application/chrome.exe",
+]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# The pictures a reader sees: inside the text, and not in a part that is folded or not chosen.
+VISIBLE_PICTURES = """() => [...document.querySelectorAll('main img')]
+    .filter(image => image.checkVisibility()).map(image => image.currentSrc)"""
+
+# [address, loaded width, alternative text] of each picture in the text.
+PICTURES = """() => [...document.querySelectorAll('main img')]
+    .map(image => [image.src.slice(0, 80), image.complete && image.naturalWidth, image.alt])"""
+PICTURE_FILTERS = """() => [...document.querySelectorAll('main img')]
+    .map(image => getComputedStyle(image).filter)"""
+UNRENDERED_MATH = """() => [...document.querySelectorAll('.math')]
+    .filter(math => !math.querySelector('mjx-container')).length"""
+
+
+def unavailable(reason):
+    if os.environ.get("NERDRAIN_REQUIRE_BROWSER"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Serve the built site on this machine alone."""
+    if "book/index.html" not in PAGES:
+        unavailable("there is no built book: run `make site`")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(SITE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    found = [shutil.which(name) for name in BROWSERS]
+    found += [path for path in BROWSER_PATHS if Path(path).exists()]
+    executable = next((path for path in found if path), None)
+    if executable is None:
+        unavailable("there is no Chromium or Chrome on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page with a record of everything that went wrong on it; other hosts are out of reach."""
+
+    def __init__(self, browser, home):
+        self.faults = []
+        self.home = home
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context.route("**/*", self._only_home)
+        self.page = self.context.new_page()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
+        self.page.on("requestfailed", lambda r: self.faults.append(f"request failed: {r.url}"))
+        self.page.on("response", self._response)
+
+    def _only_home(self, route):
+        url = route.request.url
+        if url.startswith((self.home, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.faults.append(f"another host asked for: {url}")
+            route.abort()
+
+    def _console(self, message):
+        if message.type == "error":
+            self.faults.append(f"console: {message.text}")
+
+    def _response(self, response):
+        if response.status >= 400:
+            self.faults.append(f"{response.status}: {response.url}")
+
+    def open(self, url):
+        self.page.goto(url)
+        self.page.wait_for_load_state("networkidle")
+        if self.page.locator(".math").count():  # MathJax is done when its promise is
+            self.page.evaluate("() => window.MathJax.startup.promise.then(() => null)")
+        if self.page.locator('script[type*="jupyter.widget-view"]').count():
+            self.page.wait_for_function("() => document.querySelector('.jupyter-widgets')")
+            self.page.wait_for_load_state("networkidle")
+        return self.page
+
+
+@pytest.fixture
+def visit(browser, address):
+    visit = Visit(browser, address)
+    yield visit
+    visit.context.close()
+
+
+def test_the_site_is_built_and_a_browser_is_there(browser, address):
+    assert (SITE / "index.html").is_file()
+    assert [page for page in PAGES if page.startswith("notebooks/")] != []
+    assert WITH_SLIDER != []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_whole_without_a_network(visit, address, page):
+    opened = visit.open(address + page)
+    assert opened.locator("article h1").count() == (0 if page == "search.html" else 1)
+
+    assert opened.evaluate(UNRENDERED_MATH) == 0
+    assert opened.locator("mjx-merror").count() == 0
+
+    pictures = opened.evaluate(PICTURES)
+    assert [p for p in pictures if not p[1]] == []
+    assert [p for p in pictures if len(p[2]) < 4] == []
+
+    for scheme, width in [("light", 390), ("dark", 390), ("dark", 1440)]:
+        opened.emulate_media(color_scheme=scheme)
+        opened.set_viewport_size({"width": width, "height": 900})
+        assert opened.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert set(opened.evaluate(PICTURE_FILTERS)) <= {"none"}  # no theme dims a photograph
+    assert visit.faults == []
+
+
+@pytest.mark.parametrize("page", WITH_SLIDER)
+def test_sliders_change_the_picture_by_keyboard(visit, address, page):
+    opened = visit.open(address + page)
+    handles = opened.locator(".widget-slider .noUi-handle")
+    assert handles.count() > 0
+    for number in range(handles.count()):
+        handle = handles.nth(number)
+        assert handle.get_attribute("aria-label")
+        handle.focus()
+        handle.press("Home")
+        before = opened.evaluate(VISIBLE_PICTURES)
+        handle.press("ArrowRight")
+        opened.wait_for_function(
+            f"before => JSON.stringify(({VISIBLE_PICTURES})()) !== before",
+            arg=opened.evaluate("before => JSON.stringify(before)", before),
+            timeout=5000,
+        )
+        after = opened.evaluate(VISIBLE_PICTURES)
+        assert len(after) == len(before)
+        assert sum(a != b for a, b in zip(after, before, strict=True)) == 1
+        handle.press("ArrowLeft")
+        opened.wait_for_function(
+            f"before => JSON.stringify(({VISIBLE_PICTURES})()) === before",
+            arg=opened.evaluate("before => JSON.stringify(before)", before),
+            timeout=5000,
+        )
+    assert visit.faults == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_opens_from_a_folder(browser, page):
+    """A reader who unpacked the book from an archive has no server."""
+    if "book/index.html" not in PAGES:
+        unavailable("there is no built book: run `make site`")
+    visit = Visit(browser, SITE.as_uri())
+    opened = visit.open((SITE / page).as_uri())
+    assert opened.locator("main :is(h1, h2)").first.is_visible()
+    if page in WITH_SLIDER:
+        assert opened.locator(".widget-slider").first.is_visible()
+    assert [fault for fault in visit.faults if "another host" in fault] == []
+    visit.context.close()
+
+
+def test_search_finds_a_word_of_the_book(visit, address):
+    opened = visit.open(f"{address}search.html?q=Charbonnier")
+    opened.wait_for_selector("#search-results li a[href*='notation']")
+    assert visit.faults == []
+
+
+def test_front_door_leads_to_the_book(visit, address):
+    opened = visit.open(address)
+    opened.wait_for_url("**/book/index.html")
+    assert "NeRD-Rain" in opened.title()

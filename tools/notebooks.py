@@ -1,0 +1,138 @@
+"""Run the notebooks and write them back in the one form in which they are committed.
+
+    python tools/notebooks.py                     # run and rewrite all of notebooks/
+    python tools/notebooks.py notebooks/rain.ipynb
+    python tools/notebooks.py --check             # run nothing; name what is not in that form
+
+An unchanged notebook that runs again then shows no difference: no times, no addresses, no widget
+state (the book's build makes its own), no metadata of the editor, and pictures encoded alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import re
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
+CELL_KEYS = {"mystnb", "nbgrader", "slideshow", "tags"}
+NOTEBOOK_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+INTERACTIVE = "An interactive figure: run the cell, or see the built book."
+
+
+def small_png(encoded: str) -> str:
+    """Encode a picture again: smaller, and without the name of the program that drew it."""
+    picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    if picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255):
+        picture = picture.convert("RGB")
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode() + "\n"
+
+
+def tidy_output(output: NotebookNode, name: str) -> None:
+    """Remove from an output what differs between two runs; `name` tells its widget's model."""
+    output.pop("transient", None)
+    if output.output_type == "stream":
+        output.text = ADDRESS.sub("0x...", output.text)
+        return
+    data: dict[str, Any] = output.get("data", {})
+    if WIDGET in data:
+        data[WIDGET]["model_id"] = uuid.uuid5(uuid.NAMESPACE_URL, name).hex
+        data["text/plain"] = INTERACTIVE
+    for kind in ("text/plain", "text/html"):
+        if kind in data:
+            data[kind] = ADDRESS.sub("0x...", data[kind])
+    if "image/png" in data:
+        data["image/png"] = small_png(data["image/png"])
+
+
+def tidy(notebook: NotebookNode, name: str) -> None:
+    """Bring an executed notebook into its committed form."""
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
+    seen: set[str] = set()
+    for number, cell in enumerate(notebook.cells):
+        cell.metadata = nbformat.from_dict(
+            {key: value for key, value in cell.metadata.items() if key in CELL_KEYS}
+        )
+        if not cell.get("id") or cell.id in seen:
+            cell["id"] = f"cell-{number:03d}"
+        seen.add(cell.id)
+        if cell.cell_type == "code":
+            for place, output in enumerate(cell.outputs):
+                tidy_output(output, f"{name}#{cell.id}#{place}")
+
+
+def run(path: Path) -> NotebookNode:
+    """Execute a notebook in its own folder, from a fresh kernel."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    return client.execute()
+
+
+def text_of(notebook: NotebookNode) -> str:
+    """Return what the file holds, with a last line's end."""
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+def untidy(path: Path) -> list[str]:
+    """Return what is wrong with a committed notebook, in words; empty if nothing."""
+    notebook = nbformat.read(path, as_version=4)
+    before = text_of(notebook)
+    faults = []
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        faults.append("was not run from a fresh kernel, top to bottom")
+    if any(out.output_type == "error" for cell in code for out in cell.outputs):
+        faults.append("holds an error")
+    tidy(notebook, path.name)
+    if text_of(notebook) != before:
+        faults.append("is not in the committed form")
+    return [f"{path.relative_to(ROOT)} {fault}: run `make notebooks`" for fault in faults]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run and rewrite, or check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", type=Path, help="all of notebooks/ unless given")
+    parser.add_argument("--check", action="store_true", help="run nothing, only look")
+    options = parser.parse_args(arguments)
+    paths = [p.resolve() for p in options.notebooks] or sorted(ROOT.glob("notebooks/*.ipynb"))
+    if options.check:
+        faults = [fault for path in paths for fault in untidy(path)]
+        print("\n".join(faults), end="\n" if faults else "")
+        return 1 if faults else 0
+    for path in paths:
+        print(f"running {path.relative_to(ROOT)}", flush=True)
+        notebook = run(path)
+        tidy(notebook, path.name)
+        path.write_text(text_of(notebook), encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
