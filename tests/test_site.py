@@ -204,7 +204,7 @@ def test_page_opens_from_a_folder(browser, page):
         unavailable("there is no built book: run `make site`")
     visit = Visit(browser, SITE.as_uri())
     opened = visit.open((SITE / page).as_uri())
-    assert opened.locator("main :is(h1, h2)").first.is_visible()
+    assert opened.locator("main :is(h1, h2):visible").count() > 0
     if page in WITH_SLIDER:
         assert opened.locator(".widget-slider").first.is_visible()
     assert [fault for fault in visit.faults if "another host" in fault] == []
