@@ -52,9 +52,12 @@ def released_name(name: str) -> str:
     Raises:
         NerdrainError: The released network has no such parameter.
     """
-    kind, scale, rest = name.split(".", 2)
-    translate = {"scales": _scale_name, "inrs": _inr_name, "feedback": _feedback_name}.get(kind)
-    result = translate(scale, rest) if translate else None
+    translations = {"scales": _scale_name, "inrs": _inr_name, "feedback": _feedback_name}
+    try:
+        kind, scale, rest = name.split(".", 2)
+        result = translations[kind](scale, rest)
+    except (KeyError, ValueError):  # a part of the name is in none of the tables
+        result = None
     if result is None:
         raise NerdrainError(f"The released network has no parameter like {name}.")
     return result
