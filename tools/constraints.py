@@ -6,26 +6,44 @@ For a fresh set of versions: `make clean`, `make env CONSTRAINTS=`, `make constr
 from __future__ import annotations
 
 import sys
-from importlib.metadata import distributions
+import tomllib
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-TARGET = Path(__file__).resolve().parent.parent / "constraints.txt"
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "constraints.txt"
 # The project itself, and what every environment brings of its own.
 SKIPPED = {"nerdrain", "pip", "setuptools", "wheel"}
 
 
-def pins() -> list[str]:
-    """Return `name==version` of every installed package, without local suffixes such as +cpu."""
-    found = {dist.metadata["Name"]: dist.version.partition("+")[0] for dist in distributions()}
-    names = sorted((name for name in found if name.lower() not in SKIPPED), key=str.lower)
-    return [f"{name}=={found[name]}" for name in names]
+def oldest_python() -> str:
+    """Return the first release of the oldest Python that the project supports, e.g. 3.11.0."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["requires-python"].removeprefix(">=") + ".0"
 
 
 def main() -> int:
-    """Keep the file's heading, replace its pins."""
+    """Keep the file's heading, replace its pins; refuse what the oldest Python cannot install."""
+    found: dict[str, Distribution] = {dist.metadata["Name"]: dist for dist in distributions()}
+    names = sorted((name for name in found if name.lower() not in SKIPPED), key=str.lower)
+    oldest = oldest_python()
+    too_new = [
+        f"{name} {found[name].version} needs Python {needed}"
+        for name in names
+        if (needed := found[name].metadata.get("Requires-Python"))
+        and not SpecifierSet(needed).contains(oldest)
+    ]
+    if too_new:
+        print("\n".join(too_new), file=sys.stderr)
+        print(f"install versions that Python {oldest} can use, then try again", file=sys.stderr)
+        return 1
     lines = TARGET.read_text(encoding="utf-8").splitlines()
     heading = [line for line in lines if line.startswith("#")]
-    TARGET.write_text("\n".join([*heading, *pins()]) + "\n", encoding="utf-8", newline="\n")
+    # A local version such as +cpu names the build of one index, not a version.
+    pins = [f"{name}=={found[name].version.partition('+')[0]}" for name in names]
+    TARGET.write_text("\n".join([*heading, *pins]) + "\n", encoding="utf-8", newline="\n")
     return 0
 
 
