@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nerdrain.config import NeRDRainConfig
 from nerdrain.coordinates import PositionalEncoding, axis_neighbours
+from nerdrain.errors import NerdrainError
 from nerdrain.modules import module_list
 from nerdrain.unet import Encoder, Up
 
@@ -35,7 +36,12 @@ def neighbourhood_layer(
 
     `torch.nn.Unfold` orders its 9C numbers by channel, then by tap, and so does a kernel's shape.
     """
-    return F.conv2d(features, weight.unflatten(1, (features.shape[1], 3, 3)), bias, padding=1)
+    channels = weight.shape[1] // 9
+    if features.shape[1] != channels:
+        raise NerdrainError(
+            f"The INR reads features of {channels} channels, and was given {features.shape[1]}."
+        )
+    return F.conv2d(features, weight.unflatten(1, (channels, 3, 3)), bias, padding=1)
 
 
 class ReleasedDecoder(nn.Module):
@@ -56,13 +62,14 @@ class ReleasedDecoder(nn.Module):
         super().__init__()
         encoding = PositionalEncoding(levels=4, include_pi=True)
         coordinates = 2 + (encoding.features(2) if config.inr_encoding else 0)
+        self.width = config.width
         hidden = config.inr_hidden
         self.layers = mlp([9 * config.width + coordinates + 2, hidden, hidden, hidden, 3])
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h w"]:
         """Decode features to an image."""
         first, *rest = self.layers
-        on_features = first.weight[:, : 9 * features.shape[1]]
+        on_features = first.weight[:, : 9 * self.width]
         bias = first.bias + 2 * first.weight[:, -2:].sum(dim=1)  # both cell inputs are 2
         x = neighbourhood_layer(features, on_features, bias)
         for layer in rest:
@@ -91,6 +98,7 @@ class PaperDecoder(nn.Module):
         self.encoding = PositionalEncoding(levels=4) if config.inr_encoding else None
         self.interpolation = config.inr_interpolation
         coordinates = self.encoding.features(2) if self.encoding else 2
+        self.width = config.width
         hidden = config.inr_hidden
         self.layers = mlp([9 * config.width + coordinates, hidden, hidden, 3])
 
@@ -99,7 +107,7 @@ class PaperDecoder(nn.Module):
     ) -> Float[Tensor, "b 3 H W"]:
         """Evaluate at the pixel centres of a grid of `size` (by default the features' own)."""
         first = self.layers[0]
-        codes = neighbourhood_layer(features, first.weight[:, : 9 * features.shape[1]], first.bias)
+        codes = neighbourhood_layer(features, first.weight[:, : 9 * self.width], first.bias)
         own = tuple(codes.shape[-2:])
         if size is None or tuple(size) == own:  # each pixel centre is a code: weight 1, offset 0
             zero = codes.new_zeros(1, 1, 2)

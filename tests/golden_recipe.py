@@ -1,4 +1,4 @@
-"""The recipe of tests/golden/README.md: weights and files for networks as the authors released them.
+"""The recipe of tests/golden/README.md: weights and files for networks as they were released.
 
 Everything here is in the released checkpoint's own names, so that a test of our names against them
 is a test.
@@ -35,14 +35,15 @@ class Golden:
     def config(self) -> NeRDRainConfig:
         return NeRDRainConfig(width=self.width, blocks=self.blocks)
 
-    def keys(self) -> list[tuple[str, list[int]]]:
+    def shapes(self) -> dict[str, list[int]]:
         """Names and shapes in the released file's order."""
-        return json.loads((FOLDER / f"{self.name}_keys.json").read_text())
+        return dict(json.loads((FOLDER / f"{self.name}_keys.json").read_text()))
 
     def weights(self) -> dict[str, Tensor]:
         """The released state dict that the recipe draws."""
         rng = np.random.Generator(np.random.PCG64(self.seed))
-        return {name: torch.from_numpy(draw(rng, name, shape)) for name, shape in self.keys()}
+        shapes = self.shapes().items()
+        return {name: torch.from_numpy(draw(rng, name, shape)) for name, shape in shapes}
 
     def io(self) -> dict[str, Tensor]:
         """Inputs, targets, outputs, losses and some gradients."""

@@ -131,12 +131,12 @@ def test_five_steps_of_adam() -> None:
 
 @pytest.mark.parametrize("golden", [DIM8, DEEP, SMALL, FULL], ids=lambda golden: golden.name)
 def test_names_and_configuration_of_a_released_file(golden: Golden) -> None:
-    state = {name: torch.empty(shape, device="meta") for name, shape in golden.keys()}
+    state = {name: torch.empty(shape, device="meta") for name, shape in golden.shapes().items()}
     assert config_from_shapes(state) == golden.config
     with torch.device("meta"):
         ours = NeRDRain(golden.config).state_dict()
     shapes = {released_name(name): list(tensor.shape) for name, tensor in ours.items()}
-    assert shapes == dict(golden.keys())
+    assert shapes == golden.shapes()
     assert without_prefix({f"module.{name}": t for name, t in state.items()}) == state
 
 
