@@ -44,7 +44,8 @@ def metadata(image: Image.Image) -> dict[Any, Any]:
     }
     if "exif" in image.info:
         try:
-            exif = image.getexif()
+            exif = Image.Exif()  # image.getexif() is the image's own, which must keep its turn
+            exif.load(image.info["exif"])
             exif.pop(ExifTags.Base.Orientation, None)
             kept["exif"] = exif.tobytes()
         except (*_BROKEN, OSError, TypeError, AttributeError):

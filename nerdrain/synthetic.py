@@ -112,8 +112,8 @@ class SyntheticRain(Epochs):
             raise NerdrainError("no photographs to rain on: give a folder or at least one image.")
         if repeats < 1 or not 0 <= dry <= 1 or (patch is not None and patch < 1) or bank < 0:
             raise NerdrainError(
-                f"patch {patch}, bank {bank}, dry {dry}, repeats {repeats}: patch and repeats are 1 "
-                "or more, bank is 0 or more, dry is in [0, 1]."
+                f"patch {patch}, bank {bank}, dry {dry}, repeats {repeats}: patch and repeats "
+                "are 1 or more, bank is 0 or more, dry is in [0, 1]."
             )
         self.photos: Sequence[Photo] = photos
         self.style, self.mode, self.patch = style, mode, patch

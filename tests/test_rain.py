@@ -15,6 +15,8 @@ from nerdrain.rain import (
     RainStyle,
     Spread,
     Streaks,
+    _Drawn,
+    _paint,
     add_rain,
     compose,
     layer_statistics,
@@ -104,13 +106,28 @@ def test_mixed_rain_spans_light_to_heavy():
 # ---------------------------------------------------------------- closed forms
 
 
-def test_mean_of_soft_streaks_is_campbells_theorem():
+@pytest.mark.parametrize("angle", [0.0, 45.0])
+def test_mean_of_soft_streaks_is_campbells_theorem(angle):
     # Mean = streaks per pixel x the volume of one: peak x length x the integral of a Gaussian of
     # that FWHM (1.0645 FWHM) x the mean of its fading ends (1 - fade / 2, sin^2 being half).
-    style = one_kind(fade=(0.5, 0.5))
+    style = replace(one_kind(fade=(0.5, 0.5)), angle_std=1e6, angle_limit=angle)
     expected = 4000e-6 * 0.05 * 40 * 1.0645 * 2 * (1 - 0.5 / 2)
     means = [rain_layer(500, 500, style, seed).mean() for seed in range(12)]
     assert np.mean(means) == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("x", [9.7, 10.0, 10.3])
+@pytest.mark.parametrize("degrees", [-30, 0, 30])
+def test_one_streak_is_a_gaussian_across(x, degrees):
+    # Down by one pixel, the section moves right by tan(angle) and is wider by 1/cos(angle).
+    angle, width, peak, rows, columns = np.deg2rad(degrees), 2.0, 0.5, 9, np.arange(21)
+    streak = _Drawn(*(np.array([v]) for v in (4.0, x, angle, 100.0, width, peak)))
+    canvas = np.zeros((rows, columns.size), np.float32)
+    _paint(canvas, streak, fade=0.1)
+    centres = x + (np.arange(rows) - 4)[:, None] * np.tan(angle)
+    across = (columns - centres) * np.cos(angle)
+    expected = peak * np.exp(-4 * np.log(2) * (across / width) ** 2)
+    np.testing.assert_allclose(canvas, expected, atol=0.01 * peak)
 
 
 def test_cover_of_hard_lines_is_the_boolean_models():
@@ -185,6 +202,14 @@ def test_rain_falls_to_the_edges_alike():
     inner = total[24:-24, 24:-24].mean()
     for edge in (total[:8], total[-8:], total[:, :8], total[:, -8:]):
         assert edge.mean() == pytest.approx(inner, rel=0.2)
+
+
+def test_wide_clumps_thin_out_at_no_edge():
+    # Short streaks leave no margin that would hide clumps drifting out of the layer.
+    style = one_kind(length=Spread(4, 4, 4, largest=4), clump=(8, 8), clump_radius=40.0)
+    total = sum(rain_layer(96, 96, style, seed) for seed in range(300))
+    assert total[:6].mean() == pytest.approx(total[40:56].mean(), rel=0.2)
+    assert total[:, :6].mean() == pytest.approx(total[:, 40:56].mean(), rel=0.2)
 
 
 @pytest.mark.parametrize("style", STYLES)
