@@ -1,0 +1,70 @@
+"""What a model does to held-back photographs: under light and heavy rain, and without rain.
+
+    python benchmarks/quality.py [MODEL] [--photos 16]
+
+Every test photograph of `data/photos` is rained on with a fixed seed, quantised to 8 bits as a file
+would be, and derained whole. The table is Markdown, as model cards have it.
+"""
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+
+import nerdrain
+from nerdrain.devices import describe_device
+from nerdrain.inference import derain
+from nerdrain.metrics import psnr_matlab_y, ssim_matlab_y, to_uint8
+from nerdrain.photos import load_photo, photo_names
+from nerdrain.rain import add_rain
+
+WEATHER: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "light rain": lambda photo, seed: add_rain(photo, "light", seed)[0],
+    "heavy rain": lambda photo, seed: add_rain(photo, "heavy", seed)[0],
+    "mixed rain": lambda photo, seed: add_rain(photo, "mixed", seed)[0],
+    "no rain": lambda photo, seed: photo,
+}
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation over the photographs."""
+    return f"{np.mean(values):.2f} ± {np.std(values):.2f}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="?", default="nerd-rain-tiny")
+    parser.add_argument("--photos", type=int, default=len(photo_names("test")))
+    arguments = parser.parse_args()
+    device = nerdrain.pick_device()
+    model = nerdrain.load_model(arguments.model, device)
+    names = photo_names("test")[: arguments.photos]
+    print(f"{arguments.model} on {len(names)} test photographs; {describe_device(device)}\n")
+    print("| weather | PSNR before (dB) | PSNR after (dB) | gain (dB) | SSIM before | SSIM after |")
+    print("|---|---|---|---|---|---|")
+    for weather, make in WEATHER.items():
+        before: list[float] = []
+        after: list[float] = []
+        ssim_before: list[float] = []
+        ssim_after: list[float] = []
+        for seed, name in enumerate(names):
+            clean = load_photo(name)
+            rainy = to_uint8(make(clean, seed))
+            restored = derain(rainy, model)
+            before.append(psnr_matlab_y(rainy, clean))
+            after.append(psnr_matlab_y(restored, clean))
+            ssim_before.append(ssim_matlab_y(rainy, clean))
+            ssim_after.append(ssim_matlab_y(restored, clean))
+        dry = np.isinf(before).any()
+        gains = [a - b for a, b in zip(after, before, strict=True)]
+        print(
+            f"| {weather} | {'identical' if dry else spread(before)} | {spread(after)} | "
+            f"{'-' if dry else spread(gains)} | {np.mean(ssim_before):.4f} | "
+            f"{np.mean(ssim_after):.4f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
