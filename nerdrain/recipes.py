@@ -100,7 +100,7 @@ def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) ->
     except yaml.YAMLError as error:
         problem = str(error).split("\n")[0]
         raise NerdrainError(
-            f"{path}: not a YAML file of `key: value` lines ({problem})."
+            f"{path}: not YAML of `key: value` lines ({problem})."
         ) from error
     if not isinstance(values, dict):
         raise NerdrainError(f"{path}: a recipe is a YAML file of `key: value` lines.")

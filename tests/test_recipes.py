@@ -59,7 +59,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
         ("average: 1.0", "average must be in [0, 1)"),
         ("dry: 2", "dry is a share"),
         ("- a\n- b", "a recipe is a YAML file of `key: value` lines"),
-        ("a: [", "not a YAML file"),
+        ("a: [", "not YAML of `key: value` lines"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
