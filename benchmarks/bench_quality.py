@@ -1,6 +1,6 @@
 """What a model does to held-back photographs: under light and heavy rain, and without rain.
 
-    python benchmarks/quality.py [MODEL] [--photos 16]
+    python benchmarks/bench_quality.py [MODEL] [--photos 16]
 
 Every test photograph of `data/photos` is rained on with a fixed seed, quantised to 8 bits as a file
 would be, and derained whole. The table is Markdown, as model cards have it.

@@ -77,9 +77,8 @@ def train(
     best = -math.inf
 
     with progress_bar() as bar:
-        task = bar.add_task(
-            f"{recipe.model} on {describe_device(where)}", total=recipe.steps, note=""
-        )
+        title = f"{recipe.model} on {describe_device(where)}"
+        task = bar.add_task(title, total=recipe.steps, note="")
         for step, (rainy, clean) in enumerate(batches(crops, recipe)):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(step, recipe)
@@ -119,7 +118,7 @@ def learning_rate(step: int, recipe: Recipe) -> float:
 
 
 class WeightAverage:
-    """Exponential moving average of a network's weights, which judges and saves better than the last.
+    """Exponential moving average of a network's weights; it derains better than the last ones.
 
     Early on it follows faster, so that the random start does not linger; decay 0 is no average.
     """
@@ -179,7 +178,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def validation_pairs(recipe: Recipe) -> dict[str, list[Pair]]:
-    """Pairs that are never trained on, by rain style: the middle of each photograph, always alike."""
+    """Pairs that are never trained on, by rain style: the middle of each photograph."""
     half = VALIDATION_CROP // 2
     pairs: dict[str, list[Pair]] = {style: [] for style in VALIDATION_STYLES}
     for number, photo in enumerate(clean_photos(recipe, "validation")):
@@ -222,7 +221,7 @@ class Log:
     path: Path
     sums: dict[str, float] = field(default_factory=dict)
     steps: int = 0
-    rows: list[dict[str, float | int | str]] = field(default_factory=list)
+    rows: list[dict[str, object]] = field(default_factory=list)
     start: float = field(default_factory=time.monotonic)
 
     def add(self, step: int, terms: Mapping[str, Tensor]) -> None:

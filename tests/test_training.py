@@ -167,5 +167,5 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     fine, broken = torch.tensor(1.0), torch.tensor(float("nan"))
     check_finite(3, fine, fine, tmp_path)
     for pair in ((broken, fine), (fine, broken)):
-        with pytest.raises(NerdrainError, match="at step 3 the loss is .* lower `rate`"):
+        with pytest.raises(NerdrainError, match=r"at step 3 the loss is .* lower `rate`"):
             check_finite(3, *pair, tmp_path)
