@@ -79,6 +79,9 @@ Box = tuple[int, int, int, int]
 
 def use_style() -> None:
     """Make the book's style matplotlib's default; call it once, in a notebook's first cell."""
+    # A kernel starts to show figures when it sets up its backend, which pyplot puts off until its
+    # first figure; ours are made without pyplot, and the first one would not be shown.
+    plt.switch_backend(plt.get_backend())
     plt.rcParams.update(_STYLE)
 
 

@@ -26,7 +26,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
-CELL_KEYS = {"mystnb", "nbgrader", "slideshow", "tags"}
+CELL_KEYS = {"jupyter", "mystnb", "nbgrader", "slideshow", "tags"}
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
