@@ -76,6 +76,7 @@ bench: $(INSTALLED)
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 notebooks: $(INSTALLED)
+	$(BIN)/ruff format notebooks
 	$(BIN)/python tools/notebooks.py
 
 constraints:
