@@ -71,6 +71,8 @@ def laplacian(image: Image) -> Image:
     """Image minus its own coarse version: what a halved and doubled copy cannot hold.
 
     The copy is blurred, every second pixel kept, the others set to zero, and blurred again times 4.
+    Away from the border a constant gives 0; within two pixels of it the repeated border is as if a
+    kept pixel, or a zero, went on outside, so there the released loss sees the image's level too.
     """
     low = blur(image, BURT_ADELSON, "replicate")
     kept = torch.zeros_like(low)
