@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 SATURATION = (0.8, 1.2)
@@ -36,12 +36,12 @@ def reflected(length: int, size: int) -> Int64[Tensor, " size"]:
 
 
 def random_crop(
-    images: Float[Tensor, "n c h w"], patch: int, rng: np.random.Generator
-) -> Float[Tensor, "n c patch patch"]:
+    images: Shaped[Tensor, "n c h w"], patch: int, rng: np.random.Generator
+) -> Shaped[Tensor, "n c patch patch"]:
     """The same square of every image; images smaller than it are first reflected down and right.
 
     Args:
-        images: (N, C, H, W), any size from 1 pixel.
+        images: (N, C, H, W), any size from 1 pixel, any dtype.
         patch: pixels a side.
         rng: where the square is.
     """

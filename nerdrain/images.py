@@ -192,7 +192,7 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
 
 def to_tensor(image: np.ndarray) -> Float32[Tensor, "3 h w"]:
     """(H, W, 3) uint8, or float in [0, 1], to (3, H, W) float32 in [0, 1]."""
-    channels_first = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    channels_first = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
     if image.dtype == np.uint8:
         return channels_first.to(torch.float32).div_(255)
     return channels_first.to(torch.float32)

@@ -150,9 +150,11 @@ class SyntheticRain(Epochs):
     def __getitem__(self, index: int) -> Item:
         index = check_index(index, len(self))
         rng = self._rng(index, RAIN)
-        clean = to_tensor(self.photo(index))
-        if self.patch is not None:
-            clean = random_crop(clean[None], self.patch, rng)[0]
+        photo = self.photo(index)
+        if self.patch is not None:  # as bytes, before a whole photograph is made floats
+            bytes_first = torch.from_numpy(photo.copy()).permute(2, 0, 1)  # Pillow's are read-only
+            photo = random_crop(bytes_first[None], self.patch, rng)[0].permute(1, 2, 0).numpy()
+        clean = to_tensor(photo)
         layer = self._layer(clean.shape[1], clean.shape[2], rng)
         background = clean.numpy().transpose(1, 2, 0)  # (H, W, 3)
         airlight, veil = 0.8, 0.3
