@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from nerdrain.errors import NerdrainError
+from nerdrain.images import read_image
 from nerdrain.metrics import metric
+from nerdrain.pairing import images_in
 
-__all__ = ["IMAGE_SUFFIXES", "Score", "evaluate_folders", "list_images", "mean_score"]
-
-#: What counts as an image when a folder is given.
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+__all__ = ["Score", "evaluate_folders", "mean_score"]
 
 
 @dataclass(frozen=True)
@@ -39,37 +38,6 @@ def mean_score(scores: Iterable[Score], name: str = "mean") -> Score:
     return Score(name, rows[0].convention, psnr, ssim)
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """The image files right inside a folder, by name; hidden files are skipped.
-
-    Raises:
-        NerdrainError: when the folder does not exist or holds no image.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise NerdrainError(f"{folder} is not a folder: give the folder that holds the images")
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()
-    ]
-    if not found:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        raise NerdrainError(f"{folder} holds no image ({kinds})")
-    return sorted(found, key=lambda path: path.name)
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    stems: dict[str, Path] = {}
-    for path in list_images(folder):
-        other = stems.setdefault(path.stem, path)
-        if other != path:
-            raise NerdrainError(
-                f"{folder} holds both {other.name} and {path.name}: keep one image for a name"
-            )
-    return stems
-
-
 def _name_some(names: Iterable[str], most: int = 5) -> str:
     ordered = sorted(names)
     more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
@@ -77,7 +45,7 @@ def _name_some(names: Iterable[str], most: int = 5) -> str:
 
 
 def _pair(restored_dir: Path, target_dir: Path) -> list[tuple[str, Path, Path]]:
-    restored, targets = _by_stem(restored_dir), _by_stem(target_dir)
+    restored, targets = images_in(restored_dir), images_in(target_dir)
     if missing := targets.keys() - restored.keys():
         raise NerdrainError(f"{restored_dir} lacks a restored image for {_name_some(missing)}")
     if missing := restored.keys() - targets.keys():
@@ -113,8 +81,6 @@ def evaluate_folders(
 
 
 def _measure(pairs: list[tuple[str, Path, Path]], conventions: list[str]) -> Iterator[Score]:
-    from nerdrain.datasets import read_image
-
     for stem, restored_path, target_path in pairs:
         restored, target = read_image(restored_path), read_image(target_path)
         for name in conventions:

@@ -140,15 +140,17 @@ def save_image(image: Image.Image | np.ndarray, path: str | Path) -> Path:
     travels = {
         key: picture.info[key] for key in ("exif", "icc_profile", "dpi") if key in picture.info
     }
+    if kind == "TIFF" and "exif" in travels:
+        options = {}  # Pillow's compressed TIFF writer fails on EXIF's own directories, such as GPS
     buffer = io.BytesIO()
     try:
-        if picture.mode[0] in "IF" and kind not in (
-            "PNG",
-            "TIFF",
-        ):  # Pillow would clip it to 8 bits
-            raise ValueError("too many bits")
+        # Two losses that Pillow is silent about.
+        if picture.mode[0] in "IF" and kind not in ("PNG", "TIFF"):
+            raise ValueError("it has 8 bits a channel")
+        if picture.mode in ("LA", "PA", "RGBA") and kind == "BMP":
+            raise ValueError("it has no transparency")
         picture.save(buffer, format=kind, **options, **travels)
-    except (OSError, ValueError, KeyError, struct.error) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, struct.error) as error:
         raise NerdrainError(
             f"{path}: a {kind} file cannot hold this image (mode {picture.mode}, "
             f"{picture.width}x{picture.height}: {error}); save it as png or tif."
@@ -162,7 +164,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
             raise NerdrainError("the image holds NaN or infinite values: it cannot be saved.")
-        array = np.floor(np.clip(array, 0, 1) * 255.0 + 0.5).astype(np.uint8)
+        array = np.floor(np.clip(array, 0, 1).astype(np.float32) * 255 + 0.5).astype(np.uint8)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     grey16 = array.dtype == np.uint16 and array.ndim == 2

@@ -63,7 +63,8 @@ def images_in(folder: Path) -> dict[str, Path]:
         raise NerdrainError(f"no folder {folder}: check the path and the layout.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+        hidden = path.name.startswith(".")  # such as macOS's "._photo.jpg", which is no photo
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
             if path.stem in found:
                 raise NerdrainError(
                     f"{found[path.stem]} and {path.name} have one name: keep one of them."

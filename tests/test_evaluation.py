@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from nerdrain.errors import NerdrainError
-from nerdrain.evaluation import Score, evaluate_folders, list_images, mean_score
+from nerdrain.evaluation import Score, evaluate_folders, mean_score
 from nerdrain.metrics import METRICS
 
 RNG = np.random.default_rng(3)
@@ -64,7 +64,7 @@ def test_what_is_missing_is_named_before_anything_is_read(folders):
 def test_two_images_of_one_name(folders):
     restored, target, _ = folders
     (restored / "b.jpg").write_bytes(b"")
-    with pytest.raises(NerdrainError, match=r"both b\.jpg and b\.png"):
+    with pytest.raises(NerdrainError, match=r"b\.jpg and b\.png have one name"):
         evaluate_folders(restored, target)
 
 
@@ -76,10 +76,10 @@ def test_two_sizes_name_both_files(folders):
 
 
 def test_folders_that_are_none(tmp_path):
-    with pytest.raises(NerdrainError, match="nowhere is not a folder"):
-        list_images(tmp_path / "nowhere")
-    with pytest.raises(NerdrainError, match=r"holds no image \(bmp, jpeg"):
-        list_images(tmp_path)
+    with pytest.raises(NerdrainError, match=r"no folder .*nowhere"):
+        evaluate_folders(tmp_path / "nowhere", tmp_path)
+    with pytest.raises(NerdrainError, match="holds no image"):
+        evaluate_folders(tmp_path, tmp_path)
 
 
 def test_misspelt_convention(folders):

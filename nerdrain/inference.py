@@ -1,0 +1,247 @@
+"""Take rain out of photographs of any kind and size.
+
+`derain` takes arrays and PIL images, `derain_tensor` takes tensors.
+
+Small images go through the network whole. Larger ones go through it as overlapping tiles that fade
+into each other (`nerdrain.tiling`), so that memory does not grow with the photograph.
+"""
+
+import io
+import math
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageCms, ImageOps
+from torch import Tensor, nn
+
+from nerdrain.errors import NerdrainError
+from nerdrain.images import load_image, metadata, save_image
+from nerdrain.tiling import GRID, Span, blend_tiles, spans
+
+__all__ = ["Tile", "derain", "derain_tensor", "load_image", "save_image", "tile_size"]
+
+Tile = int | Literal["auto"] | None
+Kind = TypeVar("Kind", np.ndarray, Image.Image)
+Array = np.ndarray
+
+#: "auto" derains an image whole up to this many pixels times the network's width: a megapixel at
+#: width 16. It takes about 100 bytes for each, 1.6 GiB.
+WHOLE = 2**24
+#: The pixels, times the network's width, of a tile of "auto": 720x720 at width 16, 416x416 at 48.
+TILE = 2**23
+
+_PIL_ARRAYS = {"L", "LA", "RGB", "RGBA", "F"}  # modes that are arrays as they are
+
+
+def tile_size(height: int, width: int, model: nn.Module, tile: Tile = "auto") -> int | None:
+    """What `tile` means for an image: the side of a tile, or None for the whole image.
+
+    Args:
+        height: of the image.
+        width: of the image.
+        model: its `config.width` says how much memory a pixel takes; 16 where it has none.
+        tile: "auto", a side in pixels, or None for the whole image whatever its size.
+    """
+    if tile == "auto":
+        channels = getattr(getattr(model, "config", None), "width", 16)
+        if height * width * channels <= WHOLE:
+            return None
+        return max(GRID, math.isqrt(TILE // channels) // GRID * GRID)
+    if tile is not None and (not isinstance(tile, int) or tile < GRID):
+        raise NerdrainError(f'tile must be "auto", None or at least {GRID} pixels, not {tile!r}.')
+    return tile
+
+
+class _Predictor:
+    """The model as a function from RGB tensors to RGB tensors, on its own device and dtype."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        weight = next(model.parameters(), torch.empty(0))
+        self.device, self.dtype = weight.device, weight.dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            y = self.model(x.to(self.device, self.dtype))
+            y = getattr(y, "full", y)
+            y = y.float() if y.itemsize < 4 else y  # tiles are blended in full precision
+        if y.shape != x.shape:
+            raise NerdrainError(
+                f"the model gave {tuple(y.shape)} for {tuple(x.shape)}: it must keep the size."
+            )
+        return y
+
+
+def _layout(
+    height: int, width: int, tile: int | None, overlap: int
+) -> tuple[list[Span], list[Span]]:
+    if tile is None:
+        return [(0, height)], [(0, width)]
+    return spans(height, tile, overlap), spans(width, tile, overlap)
+
+
+def derain_tensor(
+    x: Float[Tensor, "b 3 h w"], model: nn.Module, *, tile: Tile = "auto", overlap: int = 32
+) -> Float[Tensor, "b 3 h w"]:
+    """Derain a batch of RGB images.
+
+    Args:
+        x: (B, 3, H, W), floating point in [0, 1], on any device.
+        model: a `NeRDRain`, or any module whose result has the field `full`.
+        tile: "auto", the side of a tile in pixels, or None for whole images; see `derain`.
+        overlap: pixels that neighbouring tiles share.
+
+    Returns:
+        A new tensor (B, 3, H, W), clamped to [0, 1], of `x`'s dtype and on its device. Tiles alone
+        go to the model's device.
+
+    Raises:
+        NerdrainError: another shape or dtype, or tiles too small for their overlap.
+    """
+    if x.ndim != 4 or x.shape[1] != 3 or not x.is_floating_point() or 0 in x.shape[2:]:
+        raise NerdrainError(
+            f"derain_tensor takes floating-point images (B, 3, H, W), not {x.dtype} "
+            f"{tuple(x.shape)}; `derain` takes arrays and PIL images."
+        )
+    height, width = x.shape[2:]
+    layout = _layout(height, width, tile_size(height, width, model, tile), overlap)
+    result = torch.empty_like(x)
+    for top, rows in blend_tiles(
+        lambda ys, xs: x[..., slice(*ys), slice(*xs)], _Predictor(model), *layout
+    ):
+        result[..., top : top + rows.shape[2], :] = rows.clamp(0, 1).to(result)
+    return result
+
+
+def derain(image: Kind, model: nn.Module, *, tile: Tile = "auto", overlap: int = 32) -> Kind:
+    """Derain one image of any kind; what comes back is of the same kind, size and depth.
+
+    Grey images are derained as RGB and averaged back. Alpha is kept as it is. 16 bits stay 16.
+
+    Args:
+        image: an array (h, w), (h, w, 1), (h, w, 2: grey and alpha), (h, w, 3) or (h, w, 4: RGB and
+            alpha), uint8, uint16 or float in [0, 1]; or a PIL image. A PIL image is turned upright
+            as its EXIF says and keeps its EXIF and ICC profile; palette images come back as RGB or
+            RGBA, black-and-white ones as grey, and CMYK and other colour spaces as RGB, since their
+            own form cannot hold the result.
+        model: a `NeRDRain`, or any module whose result has the field `full`.
+        tile: "auto" derains the image whole while it is small enough for about 1.6 GiB (a megapixel
+            for the tiny model), and in tiles that take half of that otherwise. A number is the side
+            of a tile in pixels; None derains the image whole whatever its size.
+        overlap: pixels that neighbouring tiles share, rounded up to a multiple of 16.
+
+    Raises:
+        NerdrainError: a shape, dtype or range that is no image.
+    """
+    if isinstance(image, Image.Image):
+        return _derain_pil(image, model, tile, overlap)
+    if not isinstance(image, np.ndarray):
+        raise NerdrainError(
+            f"derain takes NumPy arrays and PIL images, not {type(image).__name__}: "
+            "`derain_tensor` takes tensors."
+        )
+    return _derain_array(image, model, tile, overlap)
+
+
+def _check(image: Array) -> float:
+    """Refuse what is no image; return the value of white."""
+    if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] > 4):
+        raise NerdrainError(
+            f"an image must have the shape (height, width) or (height, width, 1 to 4), not "
+            f"{image.shape}: move the channels last and drop the batch dimension."
+        )
+    if image.dtype.newbyteorder("=") in (np.uint8, np.uint16):
+        return float(np.iinfo(image.dtype).max)
+    if not np.issubdtype(image.dtype, np.floating):
+        raise NerdrainError(
+            f"an image must be uint8, uint16 or float in [0, 1], not {image.dtype}."
+        )
+    low, high = float(image.min()), float(image.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise NerdrainError("the image holds NaN or infinite values: replace them first.")
+    if low < -1 or high > 2:  # interpolation overshoots a little; this is another scale
+        raise NerdrainError(
+            f"a float image must be in [0, 1], and this one goes from {low:g} to {high:g}: "
+            "divide it by its white value."
+        )
+    return 1.0
+
+
+def _rows(image: Array, white: float, model: nn.Module, tile: Tile, overlap: int) -> Iterator[Any]:
+    """Derain an array (h, w, 1 or 3) in bands: the first row's index, and rows in 0..1."""
+    height, width, channels = image.shape
+    layout = _layout(height, width, tile_size(height, width, model, tile), overlap)
+
+    def read(ys: Span, xs: Span) -> Tensor:
+        part = torch.from_numpy(image[slice(*ys), slice(*xs)].astype(np.float32))  # (h, w, c)
+        return (part / white).permute(2, 0, 1).expand(3, -1, -1)[None]  # (1, 3, h, w)
+
+    for top, rows in blend_tiles(read, _Predictor(model), *layout):
+        rgb = rows[0].clamp(0, 1).permute(1, 2, 0)  # (n, w, 3)
+        yield top, (rgb if channels == 3 else rgb.mean(2, keepdim=True)).cpu().numpy()
+
+
+def _derain_array(image: Array, model: nn.Module, tile: Tile, overlap: int) -> Array:
+    white = _check(image)
+    result = image.copy()  # which keeps alpha
+    planes = image if image.ndim == 3 else image[..., None]
+    target = result if result.ndim == 3 else result[..., None]
+    colours = 3 if planes.shape[2] >= 3 else 1
+    for top, rows in _rows(planes[..., :colours], white, model, tile, overlap):
+        if white > 1:
+            rows = np.floor(rows * white + 0.5)
+        target[top : top + len(rows), :, :colours] = rows.astype(image.dtype)
+    return result
+
+
+def _derain_pil(image: Image.Image, model: nn.Module, tile: Tile, overlap: int) -> Image.Image:
+    kept = metadata(image)
+    upright = ImageOps.exif_transpose(image)
+    source = _plain(upright)
+    if upright.mode in ("CMYK", "LAB"):
+        kept.pop("icc_profile", None)  # it describes the old colour space
+    array = np.asarray(source)
+    if source.mode[0] == "I":  # I;16 in either byte order, or 16 bits in 32
+        if array.size and (array.min() < 0 or array.max() > 65535):
+            raise NerdrainError("a 32-bit integer image must hold values of 0 to 65535.")
+        array = array.astype(np.uint16)
+    result = _derain_array(array, model, tile, overlap)
+    back = Image.fromarray(result.astype(np.int32) if source.mode == "I" else result)
+    back.info = kept
+    return back
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """A PIL image in a mode that is an array of grey or RGB values, with or without alpha."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return image
+    if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
+        return image.convert("RGBA" if image.mode in ("P", "RGB") else "LA")
+    if image.mode in _PIL_ARRAYS:
+        return image
+    if image.mode in ("CMYK", "LAB"):
+        return _managed(image)
+    other = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
+    return image.convert(other.get(image.mode, "RGB"))
+
+
+def _managed(image: Image.Image) -> Image.Image:
+    """CMYK or LAB as sRGB, through the image's own colour profile where it has one."""
+    lab = image.mode == "LAB"
+    profile: bytes | None = image.info.get("icc_profile")
+    if not lab and not profile:
+        return image.convert("RGB")
+    source = ImageCms.createProfile("LAB") if lab else io.BytesIO(profile or b"")
+    try:
+        converted = ImageCms.profileToProfile(
+            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, ImportError):
+        if lab:
+            raise NerdrainError("a LAB image cannot be converted here: save it as RGB.") from None
+        return image.convert("RGB")
+    assert converted is not None  # it is only when it works in place
+    return converted
