@@ -85,7 +85,7 @@ def test_frequency_of_one_wave(rows: int, columns: int, amplitude: float, phase:
 
 
 def test_frequency_of_noise_grows_with_the_root_of_the_pixels() -> None:
-    """Parseval: the mean squared modulus is sigma^2 N; a Rayleigh mean is sqrt(pi/4) of its root."""
+    """Parseval: the mean squared modulus is sigma^2 N; a Rayleigh mean is sqrt(pi/4) its root."""
     sigma = 0.1
     for size in (32, 128):
         noise = sigma * torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(size))
