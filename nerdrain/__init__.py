@@ -2,16 +2,23 @@
 
 The paper is X. Chen, J. Pan and J. Dong, "Bidirectional Multi-Scale Implicit Neural Representations
 for Image Deraining", CVPR 2024; docstrings say "the paper" and cite its sections and equations.
+
+Names and modules are imported when they are first used, so that the command line answers at once.
 """
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-from nerdrain.config import PRESETS, NeRDRainConfig
-from nerdrain.devices import pick_device
-from nerdrain.errors import NerdrainError
-from nerdrain.inference import derain
-from nerdrain.network import Derained, NeRDRain
-from nerdrain.checkpoints import load_model  # isort: skip
+if TYPE_CHECKING:
+    from nerdrain.checkpoints import load_model
+    from nerdrain.config import PRESETS, NeRDRainConfig
+    from nerdrain.devices import pick_device
+    from nerdrain.errors import NerdrainError
+    from nerdrain.inference import derain
+    from nerdrain.network import Derained, NeRDRain
 
 __all__ = [
     "PRESETS",
@@ -24,3 +31,30 @@ __all__ = [
     "load_model",
     "pick_device",
 ]
+
+_HOME = {
+    "PRESETS": "config",
+    "Derained": "network",
+    "NeRDRain": "network",
+    "NeRDRainConfig": "config",
+    "NerdrainError": "errors",
+    "derain": "inference",
+    "load_model": "checkpoints",
+    "pick_device": "devices",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name, or a module of the package, when it is first used."""
+    if name in _HOME:
+        value = getattr(import_module(f"nerdrain.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    if not name.startswith("_") and find_spec(f"nerdrain.{name}"):
+        return import_module(f"nerdrain.{name}")
+    raise AttributeError(f"module 'nerdrain' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What completion offers."""
+    return sorted({*globals(), *__all__})
