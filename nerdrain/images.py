@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from nerdrain.errors import NerdrainError
 
-__all__ = ["load_image", "metadata", "read_image", "save_image", "to_tensor"]
+__all__ = ["load_image", "metadata", "plain_mode", "read_image", "save_image", "to_tensor"]
 
 #: Suffix -> Pillow's format and the options that lose least.
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -35,6 +35,9 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 
 #: What Pillow's decoders raise for broken files, beside OSError.
 _BROKEN = (SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+
+
+_PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "F"}  # modes that are arrays as they are
 
 
 def metadata(image: Image.Image) -> dict[Any, Any]:
@@ -114,6 +117,39 @@ def load_image(path: str | Path) -> Image.Image:
         warnings.warn(f"{path} holds {note}.", stacklevel=2)
     upright.info = info
     return upright
+
+
+def plain_mode(image: Image.Image) -> Image.Image:
+    """A PIL image in a mode that is an array of grey or RGB values, with or without alpha."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return image
+    if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
+        return image.convert("RGBA" if image.mode in ("P", "RGB") else "LA")
+    if image.mode in _PLAIN_MODES:
+        return image
+    if image.mode in ("CMYK", "LAB"):
+        return _managed(image)
+    other = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
+    return image.convert(other.get(image.mode, "RGB"))
+
+
+def _managed(image: Image.Image) -> Image.Image:
+    """CMYK or LAB as sRGB, through the image's own colour profile where it has one."""
+    lab = image.mode == "LAB"
+    profile: bytes | None = image.info.get("icc_profile")
+    if not lab and not profile:
+        return image.convert("RGB")
+    source = ImageCms.createProfile("LAB") if lab else io.BytesIO(profile or b"")
+    try:
+        converted = ImageCms.profileToProfile(
+            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, ImportError):
+        if lab:
+            raise NerdrainError("a LAB image cannot be converted here: save it as RGB.") from None
+        return image.convert("RGB")
+    assert converted is not None  # it is only when it works in place
+    return converted
 
 
 def save_image(image: Image.Image | np.ndarray, path: str | Path) -> Path:

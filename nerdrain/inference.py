@@ -6,19 +6,18 @@ Small images go through the network whole. Larger ones go through it as overlapp
 into each other (`nerdrain.tiling`), so that memory does not grow with the photograph.
 """
 
-import io
 import math
-from collections.abc import Iterator
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from nerdrain.errors import NerdrainError
-from nerdrain.images import load_image, metadata, save_image
+from nerdrain.images import load_image, metadata, plain_mode, save_image
 from nerdrain.tiling import GRID, Span, blend_tiles, spans
 
 __all__ = ["Tile", "derain", "derain_tensor", "load_image", "save_image", "tile_size"]
@@ -26,14 +25,13 @@ __all__ = ["Tile", "derain", "derain_tensor", "load_image", "save_image", "tile_
 Tile = int | Literal["auto"] | None
 Kind = TypeVar("Kind", np.ndarray, Image.Image)
 Array = np.ndarray
+Progress = Callable[[float], object]
 
 #: "auto" derains an image whole up to this many pixels times the network's width: a megapixel at
 #: width 16. It takes about 100 bytes for each, 1.6 GiB.
 WHOLE = 2**24
 #: The pixels, times the network's width, of a tile of "auto": 720x720 at width 16, 416x416 at 48.
 TILE = 2**23
-
-_PIL_ARRAYS = {"L", "LA", "RGB", "RGBA", "F"}  # modes that are arrays as they are
 
 
 def tile_size(height: int, width: int, model: nn.Module, tile: Tile = "auto") -> int | None:
@@ -55,15 +53,28 @@ def tile_size(height: int, width: int, model: nn.Module, tile: Tile = "auto") ->
     return tile
 
 
-class _Predictor:
-    """The model as a function from RGB tensors to RGB tensors, on its own device and dtype."""
+class _Run:
+    """One image's way through a model: its tiles, the model's device and dtype, the progress."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(
+        self, model: nn.Module, tile: Tile, overlap: int, progress: Progress | None = None
+    ) -> None:
+        self.model, self.tile, self.overlap, self.progress = model, tile, overlap, progress
         weight = next(model.parameters(), torch.empty(0))
         self.device, self.dtype = weight.device, weight.dtype
+        self.done, self.count = 0, 1
+
+    def layout(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+        """Where the tiles begin and end, down and across."""
+        tile = tile_size(height, width, self.model, self.tile)
+        if tile is None:
+            return [(0, height)], [(0, width)]
+        rows, columns = (spans(n, tile, self.overlap) for n in (height, width))
+        self.count = len(rows) * len(columns)
+        return rows, columns
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Derain a tile."""
         with torch.inference_mode():
             y = self.model(x.to(self.device, self.dtype))
             y = getattr(y, "full", y)
@@ -72,15 +83,10 @@ class _Predictor:
             raise NerdrainError(
                 f"the model gave {tuple(y.shape)} for {tuple(x.shape)}: it must keep the size."
             )
+        self.done += 1
+        if self.progress:
+            self.progress(self.done / self.count)
         return y
-
-
-def _layout(
-    height: int, width: int, tile: int | None, overlap: int
-) -> tuple[list[Span], list[Span]]:
-    if tile is None:
-        return [(0, height)], [(0, width)]
-    return spans(height, tile, overlap), spans(width, tile, overlap)
 
 
 def derain_tensor(
@@ -107,16 +113,22 @@ def derain_tensor(
             f"{tuple(x.shape)}; `derain` takes arrays and PIL images."
         )
     height, width = x.shape[2:]
-    layout = _layout(height, width, tile_size(height, width, model, tile), overlap)
+    run = _Run(model, tile, overlap)
+    layout = run.layout(height, width)
     result = torch.empty_like(x)
-    for top, rows in blend_tiles(
-        lambda ys, xs: x[..., slice(*ys), slice(*xs)], _Predictor(model), *layout
-    ):
+    for top, rows in blend_tiles(lambda ys, xs: x[..., slice(*ys), slice(*xs)], run, *layout):
         result[..., top : top + rows.shape[2], :] = rows.clamp(0, 1).to(result)
     return result
 
 
-def derain(image: Kind, model: nn.Module, *, tile: Tile = "auto", overlap: int = 32) -> Kind:
+def derain(
+    image: Kind,
+    model: nn.Module,
+    *,
+    tile: Tile = "auto",
+    overlap: int = 32,
+    progress: Progress | None = None,
+) -> Kind:
     """Derain one image of any kind; what comes back is of the same kind, size and depth.
 
     Grey images are derained as RGB and averaged back. Alpha is kept as it is. 16 bits stay 16.
@@ -132,18 +144,20 @@ def derain(image: Kind, model: nn.Module, *, tile: Tile = "auto", overlap: int =
             for the tiny model), and in tiles that take half of that otherwise. A number is the side
             of a tile in pixels; None derains the image whole whatever its size.
         overlap: pixels that neighbouring tiles share, rounded up to a multiple of 16.
+        progress: called after each tile with the share of the image that is done, up to 1.
 
     Raises:
         NerdrainError: a shape, dtype or range that is no image.
     """
+    run = _Run(model, tile, overlap, progress)
     if isinstance(image, Image.Image):
-        return _derain_pil(image, model, tile, overlap)
+        return _derain_pil(image, run)
     if not isinstance(image, np.ndarray):
         raise NerdrainError(
             f"derain takes NumPy arrays and PIL images, not {type(image).__name__}: "
             "`derain_tensor` takes tensors."
         )
-    return _derain_array(image, model, tile, overlap)
+    return _derain_array(image, run)
 
 
 def _check(image: Array) -> float:
@@ -170,37 +184,37 @@ def _check(image: Array) -> float:
     return 1.0
 
 
-def _rows(image: Array, white: float, model: nn.Module, tile: Tile, overlap: int) -> Iterator[Any]:
+def _rows(image: Array, white: float, run: _Run) -> Iterator[tuple[int, Array]]:
     """Derain an array (h, w, 1 or 3) in bands: the first row's index, and rows in 0..1."""
     height, width, channels = image.shape
-    layout = _layout(height, width, tile_size(height, width, model, tile), overlap)
+    layout = run.layout(height, width)
 
     def read(ys: Span, xs: Span) -> Tensor:
         part = torch.from_numpy(image[slice(*ys), slice(*xs)].astype(np.float32))  # (h, w, c)
         return (part / white).permute(2, 0, 1).expand(3, -1, -1)[None]  # (1, 3, h, w)
 
-    for top, rows in blend_tiles(read, _Predictor(model), *layout):
+    for top, rows in blend_tiles(read, run, *layout):
         rgb = rows[0].clamp(0, 1).permute(1, 2, 0)  # (n, w, 3)
         yield top, (rgb if channels == 3 else rgb.mean(2, keepdim=True)).cpu().numpy()
 
 
-def _derain_array(image: Array, model: nn.Module, tile: Tile, overlap: int) -> Array:
+def _derain_array(image: Array, run: _Run) -> Array:
     white = _check(image)
     result = image.copy()  # which keeps alpha
     planes = image if image.ndim == 3 else image[..., None]
     target = result if result.ndim == 3 else result[..., None]
     colours = 3 if planes.shape[2] >= 3 else 1
-    for top, rows in _rows(planes[..., :colours], white, model, tile, overlap):
+    for top, rows in _rows(planes[..., :colours], white, run):
         if white > 1:
             rows = np.floor(rows * white + 0.5)
         target[top : top + len(rows), :, :colours] = rows.astype(image.dtype)
     return result
 
 
-def _derain_pil(image: Image.Image, model: nn.Module, tile: Tile, overlap: int) -> Image.Image:
+def _derain_pil(image: Image.Image, run: _Run) -> Image.Image:
     kept = metadata(image)
     upright = ImageOps.exif_transpose(image)
-    source = _plain(upright)
+    source = plain_mode(upright)
     if upright.mode in ("CMYK", "LAB"):
         kept.pop("icc_profile", None)  # it describes the old colour space
     array = np.asarray(source)
@@ -208,40 +222,7 @@ def _derain_pil(image: Image.Image, model: nn.Module, tile: Tile, overlap: int) 
         if array.size and (array.min() < 0 or array.max() > 65535):
             raise NerdrainError("a 32-bit integer image must hold values of 0 to 65535.")
         array = array.astype(np.uint16)
-    result = _derain_array(array, model, tile, overlap)
+    result = _derain_array(array, run)
     back = Image.fromarray(result.astype(np.int32) if source.mode == "I" else result)
     back.info = kept
     return back
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """A PIL image in a mode that is an array of grey or RGB values, with or without alpha."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return image
-    if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
-        return image.convert("RGBA" if image.mode in ("P", "RGB") else "LA")
-    if image.mode in _PIL_ARRAYS:
-        return image
-    if image.mode in ("CMYK", "LAB"):
-        return _managed(image)
-    other = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
-    return image.convert(other.get(image.mode, "RGB"))
-
-
-def _managed(image: Image.Image) -> Image.Image:
-    """CMYK or LAB as sRGB, through the image's own colour profile where it has one."""
-    lab = image.mode == "LAB"
-    profile: bytes | None = image.info.get("icc_profile")
-    if not lab and not profile:
-        return image.convert("RGB")
-    source = ImageCms.createProfile("LAB") if lab else io.BytesIO(profile or b"")
-    try:
-        converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, ImportError):
-        if lab:
-            raise NerdrainError("a LAB image cannot be converted here: save it as RGB.") from None
-        return image.convert("RGB")
-    assert converted is not None  # it is only when it works in place
-    return converted

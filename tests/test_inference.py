@@ -226,6 +226,17 @@ def test_tiles_of_a_blur_are_the_blur():
     assert (whole - cut).abs().max() > 0.1
 
 
+def test_progress_counts_tiles():
+    shares = []
+    image = np.zeros((100, 150), np.uint8)
+    derain(Image.fromarray(image), SAME, tile=64, overlap=16, progress=shares.append)
+    count = len(spans(100, 64, 16)) * len(spans(150, 64, 16))
+    np.testing.assert_allclose(shares, np.arange(1, count + 1) / count)
+    shares.clear()
+    derain(image, SAME, progress=shares.append)
+    assert shares == [1]
+
+
 def border_step(network: nn.Module, x: Tensor, overlap: int) -> float:
     """The step that the network's change makes across tile borders, over the step elsewhere."""
     change = derain_tensor(x, network, tile=128, overlap=overlap) - x
