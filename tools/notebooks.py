@@ -32,6 +32,7 @@ NOTEBOOK_METADATA = {
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+LARGE_PNG = 150_000  # characters: a photograph's figure, which JPEG makes four times smaller
 INTERACTIVE = "An interactive figure: run the cell, or see the built book."
 
 
@@ -42,6 +43,14 @@ def small_png(encoded: str) -> str:
         picture = picture.convert("RGB")
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode() + "\n"
+
+
+def small_jpeg(png: str) -> str:
+    """Encode a figure of photographs again, without a visible loss."""
+    buffer = io.BytesIO()
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    picture.save(buffer, format="JPEG", quality=90, subsampling=0, optimize=True)
     return base64.b64encode(buffer.getvalue()).decode() + "\n"
 
 
@@ -60,6 +69,8 @@ def tidy_output(output: NotebookNode, name: str) -> None:
             data[kind] = ADDRESS.sub("0x...", data[kind])
     if "image/png" in data:
         data["image/png"] = small_png(data["image/png"])
+        if len(data["image/png"]) > LARGE_PNG:
+            data["image/jpeg"] = small_jpeg(data.pop("image/png"))
 
 
 def tidy(notebook: NotebookNode, name: str) -> None:
