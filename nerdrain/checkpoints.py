@@ -118,8 +118,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         part.replace(path)
     except OSError as error:
         raise NerdrainError(
-            f"{path}: could not be written ({error.strerror or error}); free some space or choose "
-            "another folder. What was there before is untouched."
+            f"{path}: could not be written ({error.strerror or error}), and what was there before "
+            "is untouched; free some space or choose another folder."
         ) from None
     finally:
         with suppress(OSError):  # also where the folder itself is missing
@@ -166,9 +166,9 @@ def read_released(path: Path) -> NeRDRain:
             f"{path}: not a plain PyTorch checkpoint: it is damaged, or holds more than tensors "
             "(code in it was not run); copy it again, or take it from a source that you trust."
         ) from None
-    except OSError as error:
+    except PermissionError as error:
         raise unreadable(path, error) from None
-    except Exception:  # a damaged file can make the reader fail in any way
+    except Exception:  # a damaged file can make the reader fail in any way, OSError included
         raise NerdrainError(
             f"{path}: not a whole PyTorch file; copy or download it again."
         ) from None

@@ -143,8 +143,15 @@ def config_from_shapes(state: Mapping[str, Tensor]) -> NeRDRainConfig:
 
 
 def _expansion(width: int, hidden: list[int]) -> float:
-    """A ratio whose rounding down gives every level's hidden width; 2.66 where that is one."""
-    for ratio in (2.66, hidden[2] / (4 * width), (hidden[2] + 0.5) / (4 * width)):
-        if [int((width << level) * ratio) for level in range(3)] == hidden:
-            return ratio
-    return hidden[2] / (4 * width)  # no ratio fits: the strict comparison then names the tensors
+    """A ratio whose rounding down gives the levels' hidden widths; 2.66 where that is one.
+
+    If none gives all three, the one that gives most: the strict comparison then names the others.
+    """
+    channels = [width << level for level in range(3)]
+    ratios = [2.66]
+    for h, c in zip(hidden, channels, strict=True):
+        ratios += [h / c, (h + 0.5) / c]
+    return max(
+        ratios,
+        key=lambda ratio: sum(int(c * ratio) == h for h, c in zip(hidden, channels, strict=True)),
+    )
