@@ -17,7 +17,7 @@ from jaxtyping import Float32, UInt8
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from nerdrain.errors import NerdrainError
+from nerdrain.errors import ImageWarning, NerdrainError
 
 __all__ = ["load_image", "metadata", "plain_mode", "read_image", "save_image", "to_tensor"]
 
@@ -80,7 +80,7 @@ def load_image(path: str | Path) -> Image.Image:
         NerdrainError: no such file, not an image, damaged, or absurdly large.
 
     Warns:
-        UserWarning: the file holds more than is read: 16-bit colour, or several frames.
+        ImageWarning: the file holds more than is read: 16-bit colour, or several frames.
     """
     path = Path(path)
     if not path.is_file():
@@ -114,7 +114,7 @@ def load_image(path: str | Path) -> Image.Image:
     except _BROKEN as error:
         raise NerdrainError(f"{path} is damaged ({error}).") from None
     for note in notes:
-        warnings.warn(f"{path} holds {note}.", stacklevel=2)
+        warnings.warn(f"{path} holds {note}.", ImageWarning, stacklevel=2)
     upright.info = info
     return upright
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from nerdrain.errors import NerdrainError
+from nerdrain.errors import ImageWarning, NerdrainError
 from nerdrain.images import load_image, metadata, save_image
 
 RNG = np.random.default_rng(2)
@@ -225,7 +225,7 @@ def png16(colour_type: int, channels: int) -> bytes:
 def test_what_pillow_does_not_read_is_said(tmp_path, colour_type, channels):
     path = tmp_path / "a.png"
     path.write_bytes(png16(colour_type, channels))
-    with pytest.warns(UserWarning, match=r"a\.png holds 16 bits a channel, of which 8 are read"):
+    with pytest.warns(ImageWarning, match=r"a\.png holds 16 bits a channel, of which 8 are read"):
         assert load_image(path).size == (2, 2)
 
 
@@ -240,7 +240,7 @@ def test_16_bit_grey_and_8_bit_tiff_need_no_note(tmp_path):
 def test_several_frames_are_said(tmp_path):
     first, second = (Image.new("RGB", (3, 3), colour) for colour in ("red", "blue"))
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
-    with pytest.warns(UserWarning, match="holds 2 frames, of which the first is read"):
+    with pytest.warns(ImageWarning, match="holds 2 frames, of which the first is read"):
         assert load_image(tmp_path / "a.gif").convert("RGB").getpixel((0, 0)) == (255, 0, 0)
 
 

@@ -1,0 +1,143 @@
+"""What the commands do, once `nerdrain.cli` has read their options."""
+
+import csv
+import io
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from nerdrain.checkpoints import load_model, write_atomically
+from nerdrain.complexity import PAPER_TABLE_2, complexity
+from nerdrain.config import PRESETS
+from nerdrain.console import Batch, Job, check_free
+from nerdrain.devices import pick_device
+from nerdrain.errors import NerdrainError
+from nerdrain.evaluation import Score, evaluate_folders, mean_score
+from nerdrain.images import read_image
+from nerdrain.inference import Tile, derain, load_image, save_image
+from nerdrain.metrics import METRICS
+from nerdrain.network import NeRDRain
+from nerdrain.pairing import images_in
+from nerdrain.rain import MODES, STYLES, Mode, add_rain
+
+Rows = Sequence[Sequence[str]]
+
+
+def derain_files(
+    jobs: Sequence[Job],
+    model: str,
+    device: str | None,
+    tile: Tile,
+    overlap: int,
+    overwrite: bool,
+) -> None:
+    """Derain every job's photograph; one that fails does not stop the others."""
+    where = pick_device(device)
+    network = load_model(model, where)
+    start = time.perf_counter()
+    with Batch("deraining", len(jobs)) as batch:
+        for job in jobs:
+            with batch.file(job.source):
+                check_free(job.target, overwrite)
+                _derain_file(job, network, tile, overlap, batch)
+    seconds = time.perf_counter() - start
+    batch.finish(f"Derained with {model} on {where} in {seconds:.1f} s")
+
+
+def _derain_file(job: Job, network: NeRDRain, tile: Tile, overlap: int, batch: Batch) -> None:
+    image = load_image(job.source)
+    dry = derain(image, network, tile=tile, overlap=overlap, progress=batch.progress)
+    save_image(dry, job.target)
+
+
+def make_pairs(clean: Path, out: Path, style: str, mode: str, seed: int, overwrite: bool) -> None:
+    """Put rain on a folder's photographs, in the layout that `PairedFolder` reads by default."""
+    for what, value, known in (("style", style, STYLES), ("mode", mode, MODES)):
+        if value not in known:
+            raise NerdrainError(f"no rain {what} {value!r}: choose one of {', '.join(known)}.")
+    photos = images_in(clean)
+    with Batch("raining on", len(photos)) as batch:
+        for name, path in photos.items():
+            with batch.file(path):
+                files = [out / side / f"{name}.png" for side in ("input", "target")]
+                for file in files:
+                    check_free(file, overwrite)
+                photo = read_image(path)
+                # By name, so that a photograph added to the folder changes no other's rain.
+                rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+                rainy, _ = add_rain(photo, style, rng, cast(Mode, mode))
+                for file, image in zip(files, (rainy, photo), strict=True):
+                    save_image(image, file)
+    batch.finish(f"Made pairs with {style} rain ({mode}) in {out}")
+
+
+def measure(
+    restored: Path, target: Path, metric: str, csv_file: Path | None, overwrite: bool
+) -> None:
+    """Print every image's PSNR and SSIM and their means, and write them to a CSV file."""
+    if csv_file:
+        check_free(csv_file, overwrite)
+    names = list(METRICS) if metric == "all" else [metric]
+    scores: list[Score] = []
+    with Console(stderr=True).status("measuring") as status:
+        for score in evaluate_folders(restored, target, names):
+            status.update(f"measured {len(scores) // len(names) + 1} images")
+            scores.append(score)
+    means = [mean_score(s for s in scores if s.convention == name) for name in names]
+    rows = [(s.name, s.convention, f"{s.psnr:.4f}", f"{s.ssim:.6f}") for s in [*scores, *means]]
+    header = ("image", "metric", "PSNR (dB)", "SSIM")
+    print_table(header, rows, numbers=2, rule_after=len(scores))
+    if csv_file:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([header, *rows])
+        write_atomically(csv_file, text.getvalue().encode())
+
+
+def describe(model: str, size: int) -> None:
+    """Print a network's parameters and multiply-adds, and what the paper says of it."""
+    config = PRESETS[model] if model in PRESETS else load_model(model).config
+    cost = complexity(config, size)
+    row = next((PAPER_TABLE_2[n] for n in PAPER_TABLE_2 if PRESETS[n] == config), None)
+    paper = (f"{row[0]:.2f} M", f"{row[1]:.1f} G at 256x256") if row else ("not in it", "")
+    typer.echo(
+        f"{model}: width {config.width}, blocks {config.blocks}, UNets {config.unets}, "
+        f"fidelity {config.fidelity}"
+    )
+    rows = [
+        ("parameters", f"{cost.parameters:,}", paper[0]),
+        (f"multiply-adds at {size}x{size}, as released", gigas(cost.released_macs), paper[1]),
+        (f"multiply-adds at {size}x{size}, needed", gigas(cost.macs), ""),
+    ]
+    print_table(("", "this network", "paper, Table 2"), rows, numbers=1)
+
+
+def gigas(count: int) -> str:
+    """A count in billions, with a decimal where that says something."""
+    return f"{count / 1e9:.1f} G" if count >= 1e8 else f"{count / 1e9:.4f} G"
+
+
+def print_table(header: Sequence[str], rows: Rows, numbers: int, rule_after: int = 0) -> None:
+    """Print aligned columns to stdout, never folded.
+
+    Args:
+        header: the columns' names.
+        rows: their cells.
+        numbers: the first column that is aligned to the right.
+        rule_after: a blank line follows so many rows.
+    """
+    table = Table(box=None, pad_edge=False)
+    for index, title in enumerate(header):
+        table.add_column(title, justify="right" if index >= numbers else "left", no_wrap=True)
+    for number, row in enumerate(rows, start=1):
+        table.add_row(*row)
+        if number == rule_after:
+            table.add_row()
+    width = sum(max(map(len, column)) + 2 for column in zip(header, *rows, strict=True))
+    Console(width=max(80, width), markup=False, highlight=False).print(table)
