@@ -99,9 +99,7 @@ def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) ->
         raise NerdrainError(f"{path}: the recipe cannot be read ({error}).") from error
     except yaml.YAMLError as error:
         problem = str(error).split("\n")[0]
-        raise NerdrainError(
-            f"{path}: not YAML of `key: value` lines ({problem})."
-        ) from error
+        raise NerdrainError(f"{path}: not YAML of `key: value` lines ({problem}).") from error
     if not isinstance(values, dict):
         raise NerdrainError(f"{path}: a recipe is a YAML file of `key: value` lines.")
     for key, text in (overrides or {}).items():

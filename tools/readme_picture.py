@@ -1,0 +1,39 @@
+"""Make the README's picture: test photographs, each half rainy and half derained."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import nerdrain
+from nerdrain.inference import derain
+from nerdrain.metrics import to_uint8
+from nerdrain.photos import load_photo
+from nerdrain.plotting import split_view
+from nerdrain.rain import add_rain
+
+PICTURES = (("statueof-liberty", "light", 0), ("kingfisher", "light", 1), ("horse", "heavy", 3))
+SIDE = 400
+OUT = Path(__file__).resolve().parents[1] / "book" / "images" / "rain-removed.jpg"
+
+
+def middle(photo: np.ndarray) -> np.ndarray:
+    """The middle square of a photograph, SIDE pixels a side."""
+    top, left = ((n - SIDE) // 2 for n in photo.shape[:2])
+    return photo[top : top + SIDE, left : left + SIDE]
+
+
+def main() -> None:
+    """Derain, join and save."""
+    model = nerdrain.load_model("nerd-rain-tiny")
+    tiles = []
+    for name, style, seed in PICTURES:
+        rainy = to_uint8(add_rain(middle(load_photo(name)), style, seed)[0])
+        tiles.append(split_view(rainy, derain(rainy, model)))
+    OUT.parent.mkdir(exist_ok=True)
+    Image.fromarray(to_uint8(np.concatenate(tiles, axis=1))).save(OUT, quality=88)
+    print(OUT.relative_to(Path.cwd()) if OUT.is_relative_to(Path.cwd()) else OUT)
+
+
+if __name__ == "__main__":
+    main()
