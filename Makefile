@@ -16,7 +16,7 @@ ASSETS := _build/assets/.installed
 INDEX := _build/html/index.html
 
 JUPYTER_BOOK := $(BIN)/jupyter-book build . -W -n --keep-going
-NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 \
+NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg -n $(WORKERS) --dist loadscope
 
 .PHONY: help env book test lint types unit nbval strict site lab bench notebooks constraints clean

@@ -20,12 +20,14 @@ from nerdrain.rain_styles import STYLES, Z90, RainStyle, Range, Spread, Streaks
 
 __all__ = [
     "STYLES",
+    "DrawnStreaks",
     "RainStyle",
     "Spread",
     "Streaks",
     "add_rain",
     "compose",
     "layer_statistics",
+    "paint_streaks",
     "rain_layer",
 ]
 
@@ -37,8 +39,8 @@ SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """Streaks to paint, an array of shape (streaks,) each; angles from vertical, in radians."""
+class DrawnStreaks:
+    """Streaks to paint, an array of shape (streaks,) each: pixels, and radians from vertical."""
 
     y: Floats
     x: Floats
@@ -91,13 +93,13 @@ def _centres(rng: np.random.Generator, kind: Streaks, sides: Floats) -> Floats:
 
 def _draw(
     rng: np.random.Generator, kind: Streaks, directions: _Directions, size: tuple[int, int]
-) -> _Drawn:
+) -> DrawnStreaks:
     """The streaks of one kind for a layer of `size`, those that reach in from outside too."""
     length_scale, width_scale = _one_of(rng, kind.length_scale), _one_of(rng, kind.width_scale)
     margin = kind.length.largest * length_scale / 2
     y, x = _centres(rng, kind, np.array(size)[:, None] + 2 * margin) - margin
     contrast = np.exp(rng.standard_normal(y.size) / Z90 * np.log(kind.contrast))
-    return _Drawn(
+    return DrawnStreaks(
         y=y,
         x=x,
         angle=directions.draw(rng, y.size),
@@ -108,7 +110,7 @@ def _draw(
 
 
 def _rows(
-    drawn: _Drawn, some: Indices, size: tuple[int, int], reach: int
+    drawn: DrawnStreaks, some: Indices, size: tuple[int, int], reach: int
 ) -> tuple[Indices, Indices, Floats, Floats]:
     """Cuts streaks into the image's rows: for each cut its streak, row, distance down and x."""
     half = drawn.length[some] / 2 * np.cos(drawn.angle[some])
@@ -124,7 +126,9 @@ def _rows(
     return owner[seen], row[seen], down[seen], x[seen]
 
 
-def _paint(canvas: Float32[np.ndarray, "h w"], drawn: _Drawn, fade: float | None) -> None:
+def paint_streaks(
+    canvas: Float32[np.ndarray, "h w"], drawn: DrawnStreaks, fade: float | None
+) -> None:
     """Paints all streaks at once, anti-aliased, row by row.
 
     A row cuts a slanted streak in the streak's own profile, widened by 1/cos(angle). Soft streaks
@@ -195,7 +199,7 @@ def rain_layer(
         kinds.append(style.lines)
     for kind in kinds:
         drawn = _draw(rng, kind, directions, layer.shape)
-        _paint(layer, drawn, None if kind.hard else _one_of(rng, kind.fade))
+        paint_streaks(layer, drawn, None if kind.hard else _one_of(rng, kind.fade))
     return np.minimum(layer, 1, out=layer)
 
 

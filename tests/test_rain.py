@@ -12,14 +12,14 @@ from nerdrain.photos import load_photo, photo_names
 from nerdrain.rain import (
     MODES,
     STYLES,
+    DrawnStreaks,
     RainStyle,
     Spread,
     Streaks,
-    _Drawn,
-    _paint,
     add_rain,
     compose,
     layer_statistics,
+    paint_streaks,
     rain_layer,
 )
 from nerdrain.rain_statistics import autocorrelation
@@ -121,9 +121,9 @@ def test_mean_of_soft_streaks_is_campbells_theorem(angle):
 def test_one_streak_is_a_gaussian_across(x, degrees):
     # Down by one pixel, the section moves right by tan(angle) and is wider by 1/cos(angle).
     angle, width, peak, rows, columns = np.deg2rad(degrees), 2.0, 0.5, 9, np.arange(21)
-    streak = _Drawn(*(np.array([v]) for v in (4.0, x, angle, 100.0, width, peak)))
+    streak = DrawnStreaks(*(np.array([v]) for v in (4.0, x, angle, 100.0, width, peak)))
     canvas = np.zeros((rows, columns.size), np.float32)
-    _paint(canvas, streak, fade=0.1)
+    paint_streaks(canvas, streak, fade=0.1)
     centres = x + (np.arange(rows) - 4)[:, None] * np.tan(angle)
     across = (columns - centres) * np.cos(angle)
     expected = peak * np.exp(-4 * np.log(2) * (across / width) ** 2)
