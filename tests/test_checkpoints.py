@@ -82,9 +82,17 @@ def refusal(call: Callable[[], Any], path: Path) -> str:
 # --- what loads -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["m.pth", "m.pt", "m.PTH", "m.ckpt", "m"])
-@pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize(
+    ("name", "prefix", "bare"),
+    [
+        ("m.pth", "", False),
+        ("m.pth", "module.", False),
+        ("m.pt", "", True),
+        ("m.PTH", "module.", True),
+        ("m.ckpt", "", False),
+        ("m", "", False),
+    ],
+)
 def test_a_released_file_gives_the_golden_output(
     tmp_path: Path, name: str, prefix: str, bare: bool
 ) -> None:

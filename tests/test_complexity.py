@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import torch
 
 from nerdrain.complexity import PAPER_TABLE_2, Complexity, complexity
 from nerdrain.config import PRESETS, NeRDRainConfig
@@ -70,8 +71,9 @@ def test_small_networks_by_hand(changes: dict[str, Any], size: int) -> None:
 def test_a_network_counts_as_its_configuration_does() -> None:
     config = NeRDRainConfig(width=4, blocks=(1, 1, 1), inr_hidden=5)
     model = NeRDRain(config)
-    assert complexity(model, 16) == complexity(config, (16, 16))
-    assert complexity(model, 16).parameters == sum(p.numel() for p in model.parameters())
+    counted = complexity(model, 16)
+    assert counted == complexity(config, (16, 16))
+    assert counted.parameters == sum(p.numel() for p in model.parameters())
     assert next(model.parameters()).device.type == "cpu"  # the network itself is left alone
 
 
@@ -86,9 +88,9 @@ def test_a_size_counts_as_what_it_is_padded_to() -> None:
 def test_paper_fidelity_has_no_idle_passes() -> None:
     counted = complexity(PRESETS["nerd-rain-tiny"].with_changes(fidelity="paper"), 64)
     assert counted.macs == counted.released_macs > 0
-    none = complexity(PRESETS["nerd-rain-tiny"].with_changes(inr="none", fidelity="released"), 64)
-    assert none.macs == none.released_macs > 0
 
 
 def test_the_tiny_preset_is_tiny() -> None:
-    assert 4 * complexity(PRESETS["nerd-rain-tiny"]).parameters < 5e6  # bytes of its checkpoint
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in NeRDRain(PRESETS["nerd-rain-tiny"]).parameters())
+    assert 4 * parameters < 5e6  # bytes of its checkpoint
