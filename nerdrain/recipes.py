@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -65,8 +66,10 @@ class Recipe:
             raise NerdrainError(f"model: {self.model}: choose one of {', '.join(PRESETS)}.")
         if min(self.patch, self.batch, self.steps, self.validate_every) < 1:
             raise NerdrainError("patch, batch, steps and validate_every must be 1 or more.")
-        if not 0 <= self.average < 1 or self.rate <= 0 or self.clip < 0:
-            raise NerdrainError("average must be in [0, 1), rate above 0, and clip 0 or more.")
+        if not 0 <= self.average < 1 or self.rate <= 0:
+            raise NerdrainError("average must be in [0, 1), and rate above 0.")
+        if min(self.clip, self.warmup, self.final_rate, self.seed) < 0:
+            raise NerdrainError("clip, warmup, final_rate and seed must be 0 or more.")
         if not 0 <= self.dry <= 1:
             raise NerdrainError("dry is a share: give a number in [0, 1].")
 
@@ -89,29 +92,39 @@ def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) ->
             ``"changes.fidelity"``.
 
     Raises:
-        NerdrainError: No such file, not YAML, or a key that is not there (the nearest one is named)
-            or a value that cannot be.
+        NerdrainError: No such file, not a recipe, or a key that is not there (the nearest one is
+            named) or a value that cannot be.
     """
     path = Path(path)
+    if not path.is_file():
+        raise NerdrainError(f"{path}: no such recipe; `recipes/` holds some to start from.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise NerdrainError(f"{path}: the recipe cannot be read ({error}).") from error
-    except yaml.YAMLError as error:
-        problem = str(error).split("\n")[0]
-        raise NerdrainError(f"{path}: not YAML of `key: value` lines ({problem}).") from error
-    if not isinstance(values, dict):
-        raise NerdrainError(f"{path}: a recipe is a YAML file of `key: value` lines.")
-    for key, text in (overrides or {}).items():
-        head, _, inner = key.partition(".")
-        if inner:
-            values[head] = {**(values.get(head) or {}), inner: yaml.safe_load(text)}
-        else:
-            values[head] = yaml.safe_load(text)
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        values = None
+    if not isinstance(values, dict) or not values:
+        raise NerdrainError(f"{path}: not a recipe; write `key: value` lines, as in `recipes/`.")
     try:
-        return _recipe(values)
+        return _recipe(_overridden(values, overrides or {}))
     except NerdrainError as error:
-        raise NerdrainError(f"{path}: {error}") from error
+        raise NerdrainError(f"{path}: {error}") from None
+
+
+def _overridden(values: dict[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
+    """The recipe's values with those of `--set` in their place."""
+    for key, text in overrides.items():
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise NerdrainError(f"--set {key}={text}: the value is not YAML; quote it.") from None
+        head, _, inner = key.partition(".")
+        if not inner:
+            values = {**values, head: value}
+        elif isinstance(values.get(head, {}), dict):
+            values = {**values, head: {**values.get(head, {}), inner: value}}
+        else:
+            raise NerdrainError(f"--set {key}: {head} is one value, with nothing inside.")
+    return values
 
 
 def _recipe(values: Mapping[str, Any]) -> Recipe:
@@ -120,8 +133,8 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
     for key, value in values.items():
         if key not in defaults:
             near = difflib.get_close_matches(str(key), defaults, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(defaults)}."
-            raise NerdrainError(f"there is no setting {key}; {hint}")
+            hint = f"did you mean {near[0]}" if near else f"known are {', '.join(defaults)}"
+            raise NerdrainError(f"there is no setting {key}; {hint}.")
         checked[key] = _as_type_of(key, value, defaults[key])
     recipe = Recipe(**checked)
     _ = recipe.config  # says now, not after an hour, that a change is not possible
@@ -131,7 +144,9 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
 def _as_type_of(key: str, value: Any, default: Any) -> Any:
     """`value` as the setting's type; YAML reads 1e-4 as text, so numbers are read again."""
     try:
-        if isinstance(default, float) and not isinstance(value, bool):
+        if isinstance(default, float):
+            if isinstance(value, bool) or not math.isfinite(float(value)):
+                raise ValueError
             return float(value)
         if isinstance(default, int):
             if isinstance(value, bool) or int(value) != float(value):
@@ -139,7 +154,7 @@ def _as_type_of(key: str, value: Any, default: Any) -> Any:
             return int(value)
         if isinstance(default, dict):
             return dict(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError):
         kind = {float: "a number", int: "a whole number", dict: "a mapping"}[type(default)]
-        raise NerdrainError(f"{key}: {value!r} should be {kind}.") from error
+        raise NerdrainError(f"{key}: {value!r} should be {kind}.") from None
     return value if value is None else str(value)

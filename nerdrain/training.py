@@ -59,7 +59,7 @@ def train(
     """
     recipe = read_recipe(recipe_file, overrides)
     run = Path(run_dir) if run_dir is not None else Path("runs") / Path(recipe_file).stem
-    if (run / "log.csv").exists():
+    if (run / "recipe.yaml").exists():
         raise NerdrainError(
             f"{run}: it already holds a run; choose another folder or move it away."
         )
@@ -77,8 +77,8 @@ def train(
     best = -math.inf
 
     with progress_bar() as bar:
-        title = f"{recipe.model} on {describe_device(where)}"
-        task = bar.add_task(title, total=recipe.steps, note="")
+        bar.console.print(f"{recipe.model} on {describe_device(where)}, into {run}")
+        task = bar.add_task("steps", total=recipe.steps, note="")
         for step, (rainy, clean) in enumerate(batches(crops, recipe)):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(step, recipe)
@@ -93,12 +93,13 @@ def train(
             log.add(step, terms._asdict())
             last = step + 1 == recipe.steps
             if (step + 1) % recipe.validate_every == 0 or last:
+                bar.update(task, note="validating")
                 scores = validate(average.model, validation, where)
-                log.write(step + 1, group["lr"], scores)
                 if scores["mean"] > best:
                     best = scores["mean"]
                     save_checkpoint(average.model, run / WEIGHTS)
-                bar.update(task, note=f"validation {scores['mean']:.2f} dB")
+                log.write(step + 1, group["lr"], scores)
+                bar.update(task, note=f"{scores['mean']:.2f} dB, best {best:.2f}")
             bar.advance(task)
             if last:
                 break

@@ -21,8 +21,8 @@ def test_every_recipe_of_the_repository_can_be_read(file: Path) -> None:
     assert read_recipe(file).config.width > 0
 
 
-def test_an_empty_recipe_has_the_papers_numbers(tmp_path: Path) -> None:
-    recipe = read_recipe(write(tmp_path, ""))
+def test_the_defaults_are_the_papers_numbers(tmp_path: Path) -> None:
+    recipe = read_recipe(write(tmp_path, "seed: 0"))
     assert recipe == Recipe()
     assert (recipe.patch, recipe.batch, recipe.rate, recipe.final_rate) == (256, 1, 1e-4, 1e-6)
 
@@ -47,7 +47,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stepz: 3", "there is no setting stepz; did you mean steps?"),
+        ("stepz: 3", "there is no setting stepz; did you mean steps."),
         ("qqqqqq: 3", "there is no setting qqqqqq; known are model"),
         ("steps: many", "steps: 'many' should be a whole number"),
         ("steps: 2.5", "steps: 2.5 should be a whole number"),
@@ -58,8 +58,14 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
         ("steps: 0", "steps and validate_every must be 1 or more"),
         ("average: 1.0", "average must be in [0, 1)"),
         ("dry: 2", "dry is a share"),
-        ("- a\n- b", "a recipe is a YAML file of `key: value` lines"),
-        ("a: [", "not YAML of `key: value` lines"),
+        ("clip: yes", "clip: True should be a number"),
+        ("steps: .inf", "steps: inf should be a whole number"),
+        ("rate: .nan", "rate: nan should be a number"),
+        ("seed: -1", "clip, warmup, final_rate and seed must be 0 or more"),
+        ("", "not a recipe; write `key: value` lines"),
+        ("- a\n- b", "not a recipe; write `key: value` lines"),
+        ("a: [", "not a recipe; write `key: value` lines"),
+        ("a: !!python/name:os.system", "not a recipe; write `key: value` lines"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -70,6 +76,19 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
     assert str(file) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("steps", "[", "--set steps=[: the value is not YAML"),
+        ("steps.x", "3", "--set steps.x: steps is one value"),
+    ],
+)
+def test_mistaken_overrides_are_named(tmp_path: Path, key: str, text: str, message: str) -> None:
+    with pytest.raises(NerdrainError) as caught:
+        read_recipe(write(tmp_path, "steps: 3"), {key: text})
+    assert message in str(caught.value)
+
+
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NerdrainError, match=r"nowhere\.yaml: the recipe cannot be read"):
+    with pytest.raises(NerdrainError, match=r"nowhere\.yaml: no such recipe"):
         read_recipe(tmp_path / "nowhere.yaml")

@@ -1,0 +1,75 @@
+"""The models in data/checkpoints: whole, documented, and as good as their cards say."""
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nerdrain
+from nerdrain.checkpoints import checkpoints_dir, shipped_models
+from nerdrain.inference import derain
+from nerdrain.metrics import gain, psnr_matlab_y, to_uint8
+from nerdrain.photos import load_photo
+from nerdrain.rain import add_rain
+from nerdrain.recipes import read_recipe
+
+FOLDER = checkpoints_dir()
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+def middle(name: str) -> np.ndarray:
+    """192 pixels a side from the middle of a test photograph."""
+    photo = load_photo(name)
+    top, left = ((n - 192) // 2 for n in photo.shape[:2])
+    return photo[top : top + 192, left : left + 192]
+
+
+def test_the_default_model_is_shipped() -> None:
+    assert "nerd-rain-tiny" in shipped_models()
+
+
+@pytest.mark.parametrize("name", shipped_models())
+class TestShipped:
+    def test_file_is_the_one_that_was_signed(self, name: str) -> None:
+        lines = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+        digests = {file: digest for digest, file in (line.split() for line in lines)}
+        content = (FOLDER / name / "model.safetensors").read_bytes()
+        assert hashlib.sha256(content).hexdigest() == digests[f"{name}/model.safetensors"]
+        assert len(content) <= 5_000_000
+
+    def test_it_is_the_preset_trained_by_the_recipe(self, name: str) -> None:
+        recipe = read_recipe(FOLDER / name / "recipe.yaml")
+        assert recipe == read_recipe(RECIPES / f"{name}.yaml")
+        assert nerdrain.load_model(name).config == recipe.config == nerdrain.PRESETS[name]
+
+    def test_the_log_ends_with_the_recipe(self, name: str) -> None:
+        with (FOLDER / name / "log.csv").open(encoding="utf-8") as lines:
+            last = list(csv.DictReader(lines))[-1]
+        assert int(last["step"]) == read_recipe(FOLDER / name / "recipe.yaml").steps
+
+    def test_the_card_gives_the_command_that_measures(self, name: str) -> None:
+        card = (FOLDER / name / "README.md").read_text(encoding="utf-8")
+        assert f"python benchmarks/bench_quality.py {name}" in card
+
+    def test_from_pretrained_reads_the_folder(self, name: str) -> None:
+        model = nerdrain.NeRDRain.from_pretrained(FOLDER / name)
+        assert model.config == nerdrain.PRESETS[name]
+
+
+@pytest.mark.parametrize(("style", "least"), [("light", 4.0), ("heavy", 6.0)])
+def test_it_gains_on_photographs_it_never_saw(style: str, least: float) -> None:
+    """The card's figures are for whole photographs; a few crops show that they still hold."""
+    model = nerdrain.load_model("nerd-rain-tiny")
+    gains = []
+    for seed, name in enumerate(("brandenburg-gate", "chelsea", "kingfisher", "machu-picchu")):
+        clean = middle(name)
+        rainy = to_uint8(add_rain(clean, style, seed)[0])
+        gains.append(gain(rainy, derain(rainy, model), clean))
+    assert np.mean(gains) >= least, gains
+
+
+def test_a_dry_photograph_changes_little() -> None:
+    clean = middle("kingfisher")
+    assert psnr_matlab_y(derain(clean, nerdrain.load_model("nerd-rain-tiny")), clean) > 32
