@@ -30,9 +30,9 @@ class Derained(NamedTuple):
     Attributes:
         full: The derained image, ``(B, 3, H, W)``.
         half: The same at half size, ``(B, 3, ceil(H/2), ceil(W/2))``.
-        quarter: At a quarter.
-        inr_half: The INR's own image at half size, supervised by equation 5.
-        inr_quarter: At a quarter.
+        quarter: At a quarter, ``(B, 3, ceil(H/4), ceil(W/4))``.
+        inr_half: The INR's own image at half size, supervised by equation 5; shape as `half`.
+        inr_quarter: The same at a quarter; shape as `quarter`.
     """
 
     full: Tensor
@@ -63,7 +63,7 @@ class Scale(nn.Module):
         self.output = conv(c, 3)
         self.borrow_reduction = borrow_reduction
 
-    def start(self, image: Image) -> Encoded:
+    def encode_first(self, image: Image) -> Encoded:
         """Embed an image and encode it with the first UNet."""
         return self.unets[0].encoder(self.embed(image))
 
@@ -86,8 +86,8 @@ class Scale(nn.Module):
                 encoded = encoded._replace(latent=encoded.latent + message)
         return latents, encoded
 
-    def finish(self, encoded: Encoded) -> Features:
-        """Decode the last UNet."""
+    def decode_last(self, encoded: Encoded) -> Features:
+        """Decode the last UNet: ``(B, C, H, W)`` at this scale."""
         reduction = self.unets[-2].decoder.reduce1 if self.borrow_reduction else None
         return self.unets[-1].decoder(encoded, reduction)
 
@@ -134,7 +134,8 @@ class NeRDRain(
         self.inrs = module_dict(
             {name: INRBranch(config) for name in with_inr if config.inr != "none"}
         )
-        # The k-th UNet of a scale hears the k-th pair of latents of the next finer scale.
+        # The k-th UNet of a scale hears the k-th pair of latents of the next finer scale: in M123
+        # half has two units (full 1 and 2, full 2 and 3), quarter has one (half 1 and 2).
         self.feedback = module_dict(
             {
                 a: module_list(make_feedback(config) for _ in range(min(counts[a], counts[b] - 1)))
@@ -151,9 +152,9 @@ class NeRDRain(
                 f"{x.dtype} {tuple(x.shape)}."
             )
         images = self.pyramid(x)
-        started, inr_images = self.start(images)
+        started, inr_images = self.encode(images)
         pending = self.feed_back(started)
-        outputs = self.finish(pending, images)
+        outputs = self.decode(pending, images)
         return Derained(
             **{SCALES[name]: self.crop(image, name, x) for name, image in outputs.items()},
             **{f"inr_{SCALES[name]}": self.crop(i, name, x) for name, i in inr_images.items()},
@@ -165,8 +166,13 @@ class NeRDRain(
 
         save_checkpoint(self, save_directory / WEIGHTS)
 
-    def start(self, images: dict[str, Tensor]) -> tuple[dict[str, Encoded], dict[str, Tensor]]:
-        """Coarse to fine: encode with every scale's first UNet; the INR enriches the next input."""
+    def encode(self, images: dict[str, Tensor]) -> tuple[dict[str, Encoded], dict[str, Tensor]]:
+        """Coarse to fine: encode with every scale's first UNet; the INR enriches the next input.
+
+        With x a scale's image, m its input and INR(E) what its decoder adds: at quarter size m = x;
+        at each scale r = INR(E) + m; at the next finer one m = x + r. So the half scale's input is
+        a sum of two images, and the full scale's of three.
+        """
         started: dict[str, Encoded] = {}
         rendered: dict[str, Tensor] = {}
         names = list(images)
@@ -174,12 +180,12 @@ class NeRDRain(
         for name, finer in zip(names, [*names[1:], None], strict=True):
             if self.config.inr == "within" and finer:
                 rendered[name] = self.continuous(name, entry, None)(size_of(entry))
-                entry = entry + rendered[name]
-            started[name] = self.scales[name].start(entry)
+                entry = entry + rendered[name]  # a sum of two images here too
+            started[name] = self.scales[name].encode_first(entry)
             if finer is None:
                 break
             if self.config.inr == "adjacent":
-                if name in self.inrs:
+                if name in self.inrs:  # on a fixed grid, the coarsest one answers for all
                     query = self.continuous(name, entry, started[name].latent)
                 assert query is not None  # the coarsest scale always has an INR
                 rendered[name] = query(size_of(entry))
@@ -213,12 +219,12 @@ class NeRDRain(
             latents, pending[name] = self.scales[name].advance(encoded, messages)
         return pending
 
-    def finish(self, pending: dict[str, Encoded], images: dict[str, Tensor]) -> dict[str, Tensor]:
+    def decode(self, pending: dict[str, Encoded], images: dict[str, Tensor]) -> dict[str, Tensor]:
         """Coarse to fine: decode every scale's last UNet, each adding its features to the next."""
         outputs: dict[str, Tensor] = {}
         features: Tensor | None = None
         for name, image in images.items():
-            decoded = self.scales[name].finish(pending[name])
+            decoded = self.scales[name].decode_last(pending[name])
             features = (
                 decoded if features is None else decoded + self.resize(features, size_of(decoded))
             )
