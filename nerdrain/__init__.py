@@ -8,6 +8,7 @@ Names and modules are imported when they are first used, so that the command lin
 
 from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -51,10 +52,15 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     if not name.startswith("_") and find_spec(f"nerdrain.{name}"):
-        return import_module(f"nerdrain.{name}")
+        try:
+            return import_module(f"nerdrain.{name}")
+        except ModuleNotFoundError as error:  # no attribute, so that help() goes on without it
+            needs = f"nerdrain.{name} needs {error.name}, which is not installed"
+            raise AttributeError(needs) from error
     raise AttributeError(f"module 'nerdrain' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """What completion offers."""
-    return sorted({*globals(), *__all__})
+    """What completion offers: the public names, and every module of the package."""
+    modules = (module.name for module in iter_modules(__path__))
+    return sorted({*__all__, *(name for name in modules if not name.startswith("_"))})

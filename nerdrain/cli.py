@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import nerdrain
-from nerdrain.console import check_free, plan, reported
+from nerdrain.console import check_free, note_unread, plan, protect, reported
 from nerdrain.errors import NerdrainError
 
 app = typer.Typer(
@@ -81,6 +81,7 @@ def derain(
     """Take the rain out of photographs.
 
     Size, depth, transparency, EXIF and colour profile stay; an input is never overwritten.
+    The subfolders of a folder are not searched.
 
     Examples:
     - `nerdrain derain photo.jpg -o dry.jpg`
@@ -88,10 +89,11 @@ def derain(
     """
     side = _tile(tile)
     jobs = plan(inputs, out)
+    note_unread(inputs)
 
     from nerdrain.commands import derain_files
 
-    derain_files(jobs, model, device, side, overlap, overwrite)
+    derain_files(jobs, out, model, device, side, overlap, overwrite)
 
 
 @app.command()
@@ -111,7 +113,7 @@ def evaluate(
 
     Conventions: `matlab-y` is MATLAB's Y, which the papers report; `rgb` takes the three channels;
     `full-y` is the Y of JPEG. The same images read about 1.3 dB more in `matlab-y` than in
-    `full-y`: never compare across conventions.
+    `full-y`: never compare across conventions. Subfolders are not searched.
 
     Example:
     - `nerdrain evaluate --restored dry/ --target clean/ --metric all --csv scores.csv`
@@ -139,7 +141,8 @@ def rain(
 ) -> None:
     """Make paired data: put rain on clean photographs.
 
-    Writes OUT/input/NAME.png (rainy) and OUT/target/NAME.png (clean). The rain of a photograph
+    Writes OUT/input/NAME.png (rainy) and OUT/target/NAME.png (clean), both as 8-bit RGB, and never
+    over a photograph of CLEAN_DIR, whose subfolders are not searched. The rain of a photograph
     depends on the seed and on its name alone.
 
     Example:
@@ -185,6 +188,7 @@ def convert(
     """
     if out.suffix != ".safetensors":
         raise NerdrainError(f"{out}: name a file that ends in .safetensors.")
+    protect([released], [out])
     check_free(out, overwrite)
 
     from nerdrain.checkpoints import convert_released

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import math
 import time
 import zlib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -16,22 +18,24 @@ from rich.table import Table
 from nerdrain.checkpoints import load_model, write_atomically
 from nerdrain.complexity import PAPER_TABLE_2, complexity
 from nerdrain.config import PRESETS
-from nerdrain.console import Batch, Job, check_free
+from nerdrain.console import Batch, Job, check_free, note_unread, protect
 from nerdrain.devices import pick_device
 from nerdrain.errors import NerdrainError
 from nerdrain.evaluation import Score, evaluate_folders, mean_score
 from nerdrain.images import read_image
-from nerdrain.inference import Tile, derain, load_image, save_image
+from nerdrain.inference import Tile, derain, load_image, save_image, tile_size
 from nerdrain.metrics import METRICS
 from nerdrain.network import NeRDRain
-from nerdrain.pairing import images_in
+from nerdrain.pairing import SUFFIXES, images_in
 from nerdrain.rain import MODES, STYLES, Mode, add_rain
+from nerdrain.tiling import GRID
 
 Rows = Sequence[Sequence[str]]
 
 
 def derain_files(
     jobs: Sequence[Job],
+    out: Path,
     model: str,
     device: str | None,
     tile: Tile,
@@ -39,8 +43,12 @@ def derain_files(
     overwrite: bool,
 ) -> None:
     """Derain every job's photograph; one that fails does not stop the others."""
+    if isinstance(tile, int):
+        check_tiles(f"--tile {tile}", tile, overlap)
     where = pick_device(device)
     network = load_model(model, where)
+    if tile == "auto" and (side := tile_size(2**30, 2**30, network)):
+        check_tiles(f"--tile auto, here {side},", side, overlap)
     start = time.perf_counter()
     with Batch("deraining", len(jobs)) as batch:
         for job in jobs:
@@ -48,7 +56,30 @@ def derain_files(
                 check_free(job.target, overwrite)
                 _derain_file(job, network, tile, overlap, batch)
     seconds = time.perf_counter() - start
-    batch.finish(f"Derained with {model} on {where} in {seconds:.1f} s")
+    summary = f"Derained with {model} on {where} in {seconds:.1f} s"
+    batch.finish(summary, out, "No photograph was derained")
+
+
+def check_tiles(what: str, side: int, overlap: int) -> None:
+    """Refuse tiles too small for the network or for their overlap, once and in the options' terms.
+
+    Args:
+        what: the option as it was given, e.g. "--tile 64".
+        side: of a tile, in pixels.
+        overlap: pixels that neighbouring tiles share.
+    """
+    most = math.ceil(side / GRID) // 2 * GRID  # both are rounded up to the network's grid
+    if side < GRID:
+        raise NerdrainError(
+            f"{what} is too small: give at least {GRID} pixels and twice --overlap, "
+            "or --tile whole."
+        )
+    if overlap > most:
+        least = 2 * GRID * math.ceil(overlap / GRID)
+        raise NerdrainError(
+            f"{what} is too small for --overlap {overlap}: give --overlap {most} or less, "
+            f"--tile {least} or more, or --tile whole."
+        )
 
 
 def _derain_file(job: Job, network: NeRDRain, tile: Tile, overlap: int, batch: Batch) -> None:
@@ -62,27 +93,46 @@ def make_pairs(clean: Path, out: Path, style: str, mode: str, seed: int, overwri
     for what, value, known in (("style", style, STYLES), ("mode", mode, MODES)):
         if value not in known:
             raise NerdrainError(f"no rain {what} {value!r}: choose one of {', '.join(known)}.")
-    photos = images_in(clean)
+    (photos,) = _images(clean)
+    sides = (out / "input", out / "target")
+    pairs = {name: [side / f"{name}.png" for side in sides] for name in photos}
+    # The folder itself too: a.png beside the original a.jpg would give it two images of one name.
+    protect([clean, *photos.values()], [*sides, *chain.from_iterable(pairs.values())])
     with Batch("raining on", len(photos)) as batch:
         for name, path in photos.items():
             with batch.file(path):
-                files = [out / side / f"{name}.png" for side in ("input", "target")]
-                for file in files:
+                for file in pairs[name]:
                     check_free(file, overwrite)
                 photo = read_image(path)
                 # By name, so that a photograph added to the folder changes no other's rain.
                 rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
                 rainy, _ = add_rain(photo, style, rng, cast(Mode, mode))
-                for file, image in zip(files, (rainy, photo), strict=True):
+                for file, image in zip(pairs[name], (rainy, photo), strict=True):
                     save_image(image, file)
-    batch.finish(f"Made pairs with {style} rain ({mode}) in {out}")
+    batch.finish(f"Made pairs with {style} rain ({mode})", out, "No pair was made")
+
+
+def _images(*folders: Path) -> list[dict[str, Path]]:
+    """Each folder's images by name; what else the folders hold is said in one note."""
+    for folder in folders:
+        if folder.is_file():
+            raise NerdrainError(f"{folder} is a file: give the folder that holds the images.")
+        if not folder.is_dir():
+            raise NerdrainError(f"no folder {folder}: check the path.")
+    found = [images_in(folder) for folder in folders]
+    note_unread(folders, SUFFIXES)
+    return found
 
 
 def measure(
     restored: Path, target: Path, metric: str, csv_file: Path | None, overwrite: bool
 ) -> None:
     """Print every image's PSNR and SSIM and their means, and write them to a CSV file."""
+    if metric not in (*METRICS, "all"):
+        raise NerdrainError(f"no metric {metric!r}: choose one of {', '.join(METRICS)}, all.")
+    inputs = _images(restored, target)
     if csv_file:
+        protect(chain.from_iterable(images.values() for images in inputs), [csv_file])
         check_free(csv_file, overwrite)
     names = list(METRICS) if metric == "all" else [metric]
     scores: list[Score] = []
@@ -94,6 +144,9 @@ def measure(
     rows = [(s.name, s.convention, f"{s.psnr:.4f}", f"{s.ssim:.6f}") for s in [*scores, *means]]
     header = ("image", "metric", "PSNR (dB)", "SSIM")
     print_table(header, rows, numbers=2, rule_after=len(scores))
+    if same := len({s.name for s in scores if math.isinf(s.psnr)}):
+        what = "1 image is" if same == 1 else f"{same} images are"
+        typer.echo(f"note: {what} identical to the target: the PSNR is infinite.", err=True)
     if csv_file:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([header, *rows])
@@ -115,6 +168,8 @@ def describe(model: str, size: int) -> None:
         (f"multiply-adds at {size}x{size}, as released", gigas(cost.released_macs), paper[1]),
         (f"multiply-adds at {size}x{size}, needed", gigas(cost.macs), ""),
     ]
+    if config.fidelity == "paper":
+        del rows[1]  # such a network was never released
     print_table(("", "this network", "paper, Table 2"), rows, numbers=1)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -14,7 +14,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from nerdrain.errors import ImageWarning, NerdrainError
 
-__all__ = ["Batch", "Job", "check_free", "plan", "reported", "sentence"]
+__all__ = [
+    "Batch",
+    "Job",
+    "check_free",
+    "note_unread",
+    "plan",
+    "protect",
+    "reported",
+    "sentence",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,8 +66,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            raise _fail("interrupted.", INTERRUPTED) from None
+        except KeyboardInterrupt as error:
+            how_far = f": {error}" if str(error) else ""  # a `Batch` says it
+            raise _fail(f"interrupted{how_far}.", INTERRUPTED) from None
         except (NerdrainError, OSError, MemoryError, RuntimeError) as error:
             if isinstance(error, typer.Exit):  # click's is a RuntimeError
                 raise
@@ -85,8 +95,26 @@ def _photos(source: Path) -> list[Path]:
     )
     if not found:
         kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
-        raise NerdrainError(f"{source} holds no photograph ({kinds}).")
+        raise NerdrainError(f"{source} holds no photograph ({kinds}); subfolders are not searched.")
     return found
+
+
+def note_unread(sources: Iterable[Path], suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Say on stderr what folders hold beside files with these suffixes; hidden files are left out.
+
+    Args:
+        sources: folders, and files, which are passed over.
+        suffixes: what is read.
+    """
+    subfolders = files = 0
+    for path in (path for source in sources if source.is_dir() for path in source.iterdir()):
+        if not path.name.startswith("."):
+            subfolders += path.is_dir()
+            files += path.is_file() and path.suffix.lower() not in suffixes
+    counts = ((subfolders, "subfolder", ""), (files, "file", " of unknown kind"))
+    parts = [f"{count} {what}{'s' * (count > 1)}{kind}" for count, what, kind in counts if count]
+    if parts:
+        typer.echo(f"note: not read: {', '.join(parts)}.", err=True)
 
 
 def plan(inputs: Sequence[Path], out: Path) -> list[Job]:
@@ -97,8 +125,11 @@ def plan(inputs: Sequence[Path], out: Path) -> list[Job]:
 
     Raises:
         NerdrainError: a folder without photographs, two photographs of one name, an `out` that
-            names a file for several, or one that would replace an input.
+            names a file for several, one that would replace an input, or, for one file, one with
+            the suffix of no image format.
     """
+    if len(inputs) == 1 and not (inputs[0].is_dir() or out.is_dir()):
+        _check_suffix(out)
     names_file = out.suffix.lower() in SUFFIXES and not out.is_dir()
     sources = [path for source in inputs for path in _photos(source)]
     if names_file and (len(sources) > 1 or inputs[0].is_dir()):
@@ -111,17 +142,45 @@ def plan(inputs: Sequence[Path], out: Path) -> list[Job]:
             raise NerdrainError(
                 f"{first.source} and {source} would both become {job.target}: run them one by one."
             )
-    originals = {source.resolve() for source in sources}
-    for job in jobs.values():
-        if job.target.resolve() in originals:
-            raise NerdrainError(
-                f"{job.target} is an input and is not overwritten: choose another -o."
-            )
+    protect(sources, jobs)
     return list(jobs.values())
 
 
+def _check_suffix(out: Path) -> None:
+    if out.suffix and out.suffix.lower() not in SUFFIXES:
+        raise NerdrainError(
+            f"{out}: no image format has that suffix; choose one of {', '.join(SUFFIXES)}, "
+            "or make the folder first if it is to be one."
+        )
+
+
+def _identities(path: Path) -> set[object]:
+    """The path without links, and the file itself, which can have several paths."""
+    found: set[object] = {path.resolve()}
+    with contextlib.suppress(OSError):
+        stat = path.stat()
+        found.add((stat.st_dev, stat.st_ino))
+    return found
+
+
+def protect(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Refuse to write over what is read, under whatever path, and even where overwriting is on.
+
+    Raises:
+        NerdrainError: an output is an input.
+    """
+    originals = set[object]().union(*map(_identities, inputs))
+    for output in outputs:
+        if originals & _identities(output):
+            raise NerdrainError(
+                f"{output} is an input and is not overwritten: choose another output."
+            )
+
+
 def check_free(target: Path, overwrite: bool) -> None:
-    """Refuse to replace a file unless that was asked for."""
+    """Refuse to write to a folder, and to replace a file unless that was asked for."""
+    if target.is_dir():
+        raise NerdrainError(f"{target} is a folder: name a file.")
     if target.exists() and not overwrite:
         raise NerdrainError(f"{target} exists: give --overwrite to replace it.")
 
@@ -150,8 +209,10 @@ class Batch:
         self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.stop()
+        if kind is KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{self.done} of {self.count} done") from None
 
     def say(self, message: str) -> None:
         """Print a line to stderr, above the bar."""
@@ -178,9 +239,19 @@ class Batch:
             self.say(f"note: {' '.join(str(note.message).split())}")
         self.progress(0)
 
-    def finish(self, summary: str) -> None:
-        """Print how it went to stdout; exit with code 1 if a file failed."""
-        lost = f", {self.failed} failed" if self.failed else ""
-        typer.echo(f"{summary}: {self.done} of {self.count}{lost}.")
+    def finish(self, summary: str, out: Path, nothing: str) -> None:
+        """Print how it went to stdout; exit with code 1 if a file failed.
+
+        Args:
+            summary: what was done, e.g. "Derained".
+            out: where the results are.
+            nothing: says instead that no file succeeded, e.g. "Nothing derained".
+        """
+        lost = f"{self.failed} failed"
+        if self.done or not self.failed:
+            failed = f" ({lost})" if self.failed else ""
+            typer.echo(f"{summary}: {self.done} of {self.count}{failed}, in {out}.")
+        else:
+            typer.echo(f"{nothing}: {lost}.")
         if self.failed:
             raise typer.Exit(1)

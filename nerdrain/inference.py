@@ -8,6 +8,7 @@ into each other (`nerdrain.tiling`), so that memory does not grow with the photo
 
 import math
 from collections.abc import Callable, Iterator
+from os import PathLike, fspath
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -59,6 +60,10 @@ class _Run:
     def __init__(
         self, model: nn.Module, tile: Tile, overlap: int, progress: Progress | None = None
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise NerdrainError(
+                f"give a model, e.g. nerdrain.load_model('nerd-rain-tiny'), not {model!r:.80}."
+            )
         self.model, self.tile, self.overlap, self.progress = model, tile, overlap, progress
         weight = next(model.parameters(), torch.empty(0))
         self.device, self.dtype = weight.device, weight.dtype
@@ -147,11 +152,16 @@ def derain(
         progress: called after each tile with the share of the image that is done, up to 1.
 
     Raises:
-        NerdrainError: a shape, dtype or range that is no image.
+        NerdrainError: a shape, dtype or range that is no image, or a `model` that is no module.
     """
     run = _Run(model, tile, overlap, progress)
     if isinstance(image, Image.Image):
         return _derain_pil(image, run)
+    if isinstance(image, str | PathLike):
+        raise NerdrainError(
+            f"derain takes an image, not its path: open {fspath(image)!r} with PIL.Image.open or "
+            "nerdrain.inference.load_image first."
+        )
     if not isinstance(image, np.ndarray):
         raise NerdrainError(
             f"derain takes NumPy arrays and PIL images, not {type(image).__name__}: "

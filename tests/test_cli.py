@@ -23,6 +23,7 @@ from nerdrain.errors import NerdrainError
 from nerdrain.inference import derain
 from nerdrain.metrics import METRICS
 from nerdrain.rain import add_rain
+from nerdrain.tiling import spans
 
 RNG = np.random.default_rng(4)
 SMALL = NeRDRainConfig(width=4, blocks=(1, 1, 1), inr_hidden=8)
@@ -103,6 +104,23 @@ def test_module_is_the_command():
     assert subprocess.run(command, check=True, capture_output=True).stdout.startswith(b"nerdrain ")
 
 
+def test_completion_offers_public_names_and_modules():
+    offered = dir(nerdrain)
+    assert {"derain", "load_model", "__version__", "rain", "metrics", "cli"} <= set(offered)
+    assert not {"Any", "TYPE_CHECKING", "find_spec", "import_module", "iter_modules"} & set(offered)
+    modules = {path.stem for path in Path(nerdrain.__file__).parent.glob("[!_]*.py")}
+    assert set(offered) == modules | set(nerdrain.__all__)
+
+
+def test_a_module_that_needs_what_is_not_installed(monkeypatch):
+    monkeypatch.delitem(sys.modules, "nerdrain.plotting", raising=False)
+    monkeypatch.delitem(vars(nerdrain), "plotting", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(AttributeError, match=r"plotting needs matplotlib\S*, which is not"):
+        nerdrain.plotting  # noqa: B018
+
+
 # derain
 
 
@@ -111,7 +129,8 @@ def test_one_file(tmp_path, model):
     text = succeeds("derain", source, "-o", tmp_path / "new" / "dry.png", "--model", model)
     expected = derain(pixels(source), load_model(model))
     np.testing.assert_array_equal(pixels(tmp_path / "new" / "dry.png"), expected)
-    assert re.fullmatch(r"Derained with .*m\.safetensors on cpu in [\d.]+ s: 1 of 1\.\n", text)
+    told = r"Derained with .*m\.safetensors on cpu in [\d.]+ s: 1 of 1, in \S*dry\.png\.\n"
+    assert re.fullmatch(told, text)
 
 
 @pytest.mark.parametrize(("tile", "side"), [("whole", None), ("64", 64), ("auto", "auto")])
@@ -139,7 +158,7 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path, model):
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "c.jpg", "other.png"]
     assert re.search(r"nerdrain: \S*b\[1\]\.png is not an image", result.stderr)
     assert re.search(r"nerdrain: \S*gone\.png does not exist\.", result.stderr)
-    assert "3 of 5, 2 failed." in result.stdout
+    assert result.stdout.endswith(f": 3 of 5 (2 failed), in {out}.\n")
     assert "Traceback" not in result.output
 
 
@@ -154,10 +173,39 @@ def test_existing_files_are_replaced_only_when_asked(tmp_path, model):
     assert existing.read_bytes() != before
 
 
+def test_nothing_derained(tmp_path, model):
+    result = run("derain", tmp_path / "gone.png", "-o", tmp_path / "b.png", "--model", model)
+    assert result.exit_code == 1
+    assert result.stdout == "No photograph was derained: 1 failed.\n"
+
+
+def test_what_folders_hold_beside_photographs(tmp_path, model):
+    folder = photo(tmp_path / "in" / "a.png").parent
+    out, arguments = tmp_path / "out", ("-o", tmp_path / "out", "--model", model)
+    (folder / ".hidden").mkdir()
+    (folder / ".DS_Store").write_text("nothing")
+    assert "not read" not in run("derain", folder, *arguments).stderr
+    for name in ("b.heic", "b.txt"):
+        (folder / name).write_text("nothing")
+    photo(folder / "sub" / "c.png")
+    note = "note: not read: 1 subfolder, 2 files of unknown kind.\n"
+    assert run("derain", folder, *arguments, "--overwrite").stderr.count(note) == 1
+    assert "not read" not in run("derain", folder / "a.png", *arguments, "--overwrite").stderr
+    assert run("rain", folder, "-o", out).stderr.count(note) == 1
+    note = "note: not read: 2 subfolders, 4 files of unknown kind.\n"
+    assert run("evaluate", "--restored", folder, "--target", folder).stderr.count(note) == 1
+    (folder / "a.png").unlink()
+    assert "subfolders are not searched" in fails_in_a_sentence("derain", folder, *arguments)
+    for command in ("derain", "evaluate", "rain"):
+        text = " ".join(succeeds(command, "--help").lower().split())
+        assert re.search(r"subfolders( of a folder)? are not searched", text)
+
+
 def test_an_input_is_never_replaced(tmp_path, model):
     source = photo(tmp_path / "a.png")
     before = source.read_bytes()
-    for out in (source, tmp_path, tmp_path / "x" / ".."):
+    (tmp_path / "b.png").hardlink_to(source)
+    for out in (source, tmp_path, tmp_path / "x" / "..", tmp_path / "b.png"):
         text = fails_in_a_sentence("derain", source, "-o", out, "--model", model, "--overwrite")
         assert "is an input and is not overwritten" in text
     assert source.read_bytes() == before
@@ -180,6 +228,16 @@ def test_what_each_photograph_becomes(tmp_path):
         plan([folder], out)
 
 
+def test_an_output_of_no_image_format(tmp_path):
+    source, out = photo(tmp_path / "a.jpg"), tmp_path / "b.heic"
+    text = fails_in_a_sentence("derain", source, "-o", out)
+    assert "b.heic: no image format has that suffix; choose one of .bmp, " in text
+    assert not out.exists()
+    assert plan([source, photo(tmp_path / "c.jpg")], out)[0].target == out / "a.jpg"
+    out.mkdir()
+    assert plan([source], out) == [Job(source, out / "a.jpg")]
+
+
 def test_notes_are_said(tmp_path, model):
     first, second = (Image.new("RGB", (20, 20), colour) for colour in ("red", "blue"))
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
@@ -194,13 +252,35 @@ def test_bad_options(tmp_path, model):
         "derain", source, "-o", out, "--tile", "big", code=2
     )
     assert "--output" in fails("derain", source, code=2)
-    assert "tile must be" in fails("derain", source, "-o", out, "--model", model, "--tile", 5)
-    assert "cannot overlap" in fails(
-        "derain", photo(tmp_path / "c.png", 80, 80), "-o", out, "--model", model, "--tile", 32
+    arguments = ("derain", source, "-o", out, "--model")
+    for tile, said in ((7, "--tile 7 is too small"), (32, "--tile 32 is too small for --overlap")):
+        text = fails_in_a_sentence(*arguments, "x", "--tile", tile)  # before the model is sought
+        assert said in text and "--overlap" in text and "--tile whole" in text
+    assert "--tile auto, here 1440, is too small for --overlap 999" in fails_in_a_sentence(
+        *arguments, model, "--overlap", 999
     )
     assert "no such model file" in fails_in_a_sentence("derain", source, "-o", out, "--model", "x")
     assert "is no device" in fails_in_a_sentence("derain", source, "-o", out, "--device", "gpuu")
     assert not out.exists()
+
+
+def test_tiles_are_refused_exactly_where_they_cannot_be_cut():
+    for tile in range(1, 140):
+        for overlap in range(70):
+            try:
+                commands.check_tiles("--tile", tile, overlap)
+            except NerdrainError as error:
+                if tile < 16:
+                    continue  # which `tile_size` refuses
+                most, least = map(
+                    int, re.findall(r"give --overlap (\d+) .*--tile (\d+)", str(error))[0]
+                )
+                spans(500, tile, most), spans(500, least, overlap)
+                with pytest.raises(NerdrainError):
+                    spans(500, tile, overlap)
+            else:
+                assert tile >= 16
+                spans(500, tile, overlap)
 
 
 def stop_with(error):
@@ -214,8 +294,11 @@ def test_ctrl_c(tmp_path, model, monkeypatch):
     monkeypatch.setattr(commands, "derain", stop_with(KeyboardInterrupt()))
     source = photo(tmp_path / "a.png")
     text = fails("derain", source, "-o", tmp_path / "b.png", "--model", model, code=130)
-    assert text.endswith("nerdrain: interrupted.\n")
+    assert text.endswith("nerdrain: interrupted: 0 of 1 done.\n")
     assert not (tmp_path / "b.png").exists()
+    monkeypatch.setattr(commands, "measure", stop_with(KeyboardInterrupt()))
+    text = fails("evaluate", "--restored", tmp_path, "--target", tmp_path, code=130)
+    assert text == "nerdrain: interrupted.\n"
 
 
 @pytest.mark.parametrize(
@@ -294,12 +377,30 @@ def test_all_metrics_as_csv(folders, tmp_path):
 def test_evaluation_that_cannot_be(folders, tmp_path):
     restored, target = folders
     arguments = ("evaluate", "--restored", restored, "--target", target)
-    assert "choose one of matlab-y, rgb, full-y" in fails_in_a_sentence(*arguments, "--metric", "y")
+    text = fails_in_a_sentence(*arguments, "--metric", "y")
+    assert "choose one of matlab-y, rgb, full-y, all." in text
+    text = fails_in_a_sentence(*arguments, "--csv", tmp_path)
+    assert text == f"nerdrain: {tmp_path} is a folder: name a file.\n"
+    before = (target / "a.png").read_bytes()
+    text = fails_in_a_sentence(*arguments, "--csv", target / "a.png", "--overwrite")
+    assert "is an input and is not overwritten" in text
+    assert (target / "a.png").read_bytes() == before
     (target / "a.png").unlink()
     assert "lacks a target for a." in fails_in_a_sentence(*arguments)
     assert "no folder" in fails_in_a_sentence(
         "evaluate", "--restored", tmp_path / "x", "--target", target
     )
+
+
+def test_identical_images(folders):
+    restored, target = folders
+    arguments = ("evaluate", "--metric", "all", "--target", target, "--restored")
+    assert run(*arguments, restored).stderr == ""
+    (restored / "a.png").write_bytes((target / "a.png").read_bytes())
+    note = "note: {} identical to the target: the PSNR is infinite.\n"
+    assert run(*arguments, restored).stderr == note.format("1 image is")
+    result = run(*arguments, target)
+    assert (result.exit_code, result.stderr) == (0, note.format("2 images are"))
 
 
 # rain
@@ -310,7 +411,9 @@ def test_pairs(tmp_path):
         photo(tmp_path / "clean" / name, 40, 50)
     arguments = ("rain", tmp_path / "clean", "--style", "heavy", "--mode", "screen", "--seed", 3)
     text = succeeds(*arguments, "-o", tmp_path / "train")
-    assert text.startswith("Made pairs with heavy rain (screen)") and "2 of 2." in text
+    assert text.startswith("Made pairs with heavy rain (screen)") and text.endswith(
+        f": 2 of 2, in {tmp_path / 'train'}.\n"
+    )
     pairs = PairedFolder(tmp_path)
     assert pairs.names == ["a", "b"]
     np.testing.assert_array_equal(
@@ -340,11 +443,40 @@ def test_rain_that_cannot_be(tmp_path):
     out = ("-o", tmp_path / "out")
     assert "choose one of light" in fails_in_a_sentence("rain", folder, *out, "--style", "hail")
     assert "choose one of additive" in fails_in_a_sentence("rain", folder, *out, "--mode", "snow")
-    assert "no folder" in fails_in_a_sentence("rain", tmp_path / "x", *out)
+    text = fails_in_a_sentence("rain", tmp_path / "x", *out)
+    assert text == f"nerdrain: no folder {tmp_path / 'x'}: check the path.\n"
+    text = fails_in_a_sentence("rain", folder / "a.png", *out)
+    assert "a.png is a file: give the folder that holds the images." in text
     (folder / "b.png").write_bytes(b"broken")
     assert re.search(r"b\.png is not an image", fails("rain", folder, *out))
     assert (tmp_path / "out" / "input" / "a.png").exists()
     assert "exists: give --overwrite" in fails("rain", folder, *out)
+
+
+@pytest.mark.parametrize("side", ["input", "target"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_rain_never_falls_on_the_originals(tmp_path, side, name):
+    source = photo(tmp_path / side / name)
+    before = source.read_bytes()
+    for folder, out in ((source.parent, tmp_path), (tmp_path / side / ".." / side, tmp_path)):
+        text = fails_in_a_sentence("rain", folder, "-o", out, "--overwrite")
+        assert "is an input and is not overwritten: choose another output." in text
+    assert source.read_bytes() == before
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [source]
+    # A link in the other folder leads there as well.
+    link = tmp_path / "out" / side / "a.png"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(source)
+    text = fails_in_a_sentence("rain", source.parent, "-o", tmp_path / "out", "--overwrite")
+    assert "is an input and is not overwritten" in text
+    assert source.read_bytes() == before
+
+
+def test_no_rainy_pair(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"broken")
+    result = run("rain", tmp_path, "-o", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (1, "No pair was made: 1 failed.\n")
+    assert "8-bit RGB" in " ".join(succeeds("rain", "--help").split())
 
 
 # info, convert, train
@@ -367,7 +499,10 @@ def test_networks_that_the_paper_has_not(model):
     text = succeeds("info", model, "--size", 16)
     parameters = sum(p.numel() for p in load_model(model).parameters())
     assert f"{parameters:,}" in text and "at 16x16" in text and "not in it" in text
+    assert "as released" in text
     assert "no such model file" in fails_in_a_sentence("info", "nerd-snow")
+    text = succeeds("info", "nerd-rain-tiny", "--size", 16)  # of the paper's fidelity
+    assert "as released" not in text and "multiply-adds at 16x16, needed" in text
 
 
 def test_a_released_checkpoint(tmp_path):
@@ -378,6 +513,8 @@ def test_a_released_checkpoint(tmp_path):
     with torch.no_grad():
         assert difference(load_model(out)(golden["input"]).full, golden["output.full"]) < 2e-5
     assert "exists: give --overwrite" in fails_in_a_sentence("convert", source, "-o", out)
+    text = fails_in_a_sentence("convert", out, "-o", out, "--overwrite")
+    assert "is an input and is not overwritten" in text
     assert "ends in .safetensors" in fails_in_a_sentence(
         "convert", source, "-o", tmp_path / "x.pth"
     )
@@ -408,6 +545,6 @@ def test_training_that_cannot_be(tmp_path):
     assert "--set steps: write it as KEY=VALUE" in fails_in_a_sentence(
         "train", tmp_path / "r.yaml", "--set", "steps"
     )
-    assert "cannot be read" in fails_in_a_sentence("train", tmp_path / "r.yaml")
+    assert "r.yaml: no such recipe" in fails_in_a_sentence("train", tmp_path / "r.yaml")
     (tmp_path / "r.yaml").write_text("steps: 3\n")
     assert "no setting step" in fails_in_a_sentence("train", tmp_path / "r.yaml", "--set", "step=1")

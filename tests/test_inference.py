@@ -142,6 +142,8 @@ def test_a_model_may_return_the_image_itself():
         (np.full((9, 9, 3), 255.0), "from 255 to 255: divide it"),
         (torch.zeros(1, 3, 9, 9), "not Tensor: `derain_tensor`"),
         ([[0]], "not list"),
+        ("photo.jpg", r"open 'photo\.jpg' with PIL\.Image\.open or \S*load_image first"),
+        (Path("photo.jpg"), r"open 'photo\.jpg' with"),
     ],
 )
 def test_what_is_no_image(image, message):
@@ -152,6 +154,17 @@ def test_what_is_no_image(image, message):
 def test_a_model_must_keep_the_size():
     with pytest.raises(NerdrainError, match=r"gave \(1, 3, 2, 2\) for \(1, 3, 4, 4\)"):
         derain(np.zeros((4, 4, 3)), nn.AvgPool2d(2))
+
+
+@pytest.mark.parametrize("model", ["nerd-rain-tiny", Path("m.safetensors"), None])
+def test_a_model_is_no_name(model):
+    message = r"give a model, e\.g\. nerdrain\.load_model\('nerd-rain-tiny'\), not .*"
+    for function, image in (
+        (derain, np.zeros((4, 4, 3))),
+        (derain_tensor, torch.zeros(1, 3, 4, 4)),
+    ):
+        with pytest.raises(NerdrainError, match=message):
+            function(image, model)
 
 
 # Tensors
