@@ -15,7 +15,8 @@ INSTALLED := $(VENV)/.installed
 ASSETS := _build/assets/.installed
 INDEX := _build/html/index.html
 
-JUPYTER_BOOK := $(BIN)/jupyter-book build . -W -n --keep-going
+# One thread: the chapters' networks are small, and threads that wait for each other are slower.
+JUPYTER_BOOK := OMP_NUM_THREADS=1 $(BIN)/jupyter-book build . -W -n --keep-going
 NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg -n $(WORKERS) --dist loadscope
 
