@@ -22,6 +22,7 @@ __all__ = [
     "median_seconds",
     "peak_memory_mib",
     "pick_device",
+    "report_cost",
     "reset_peak_memory",
     "seed_everything",
 ]
@@ -158,3 +159,27 @@ def peak_memory_mib(device: torch.device | str = "cpu") -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB
+
+
+def report_cost(
+    device: torch.device | str, *, seconds: float, mib: float, slack: float = 5.0
+) -> None:
+    """Print what this process took, and hold it against what a chapter promises its reader.
+
+    Time is the processor's, which other work on the machine does not stretch; `slack` leaves room
+    for slower processors. Memory is held as it is promised.
+
+    Args:
+        device: where the chapter computes.
+        seconds: promised processor seconds since the process started.
+        mib: promised peak memory, in MiB.
+        slack: how many times the promised time is still accepted.
+
+    Raises:
+        AssertionError: the run took more than the promise.
+    """
+    took, peak = time.process_time(), peak_memory_mib(device)
+    print(f"this run took {took:.0f} processor seconds and at most {peak:.0f} MiB on")
+    print(describe_device(device))
+    assert took <= slack * seconds, f"{took:.0f} s, where {seconds:.0f} s are promised"
+    assert not peak > mib, f"{peak:.0f} MiB, where {mib:.0f} MiB are promised"

@@ -18,6 +18,7 @@ from nerdrain.devices import (
     median_seconds,
     peak_memory_mib,
     pick_device,
+    report_cost,
     reset_peak_memory,
     seed_everything,
 )
@@ -146,3 +147,16 @@ def test_reset_concerns_cuda_only(monkeypatch):
     reset_peak_memory("cpu")
     reset_peak_memory("cuda:1")
     assert log == ["cuda:1"]
+
+
+def test_a_chapter_is_held_to_the_cost_that_it_quotes(capsys, monkeypatch):
+    monkeypatch.setattr(devices.time, "process_time", lambda: 60.0)
+    monkeypatch.setattr(devices, "peak_memory_mib", lambda device: 900.0)
+    report_cost("cpu", seconds=12, mib=900)
+    assert "took 60 processor seconds and at most 900 MiB" in capsys.readouterr().out
+    with pytest.raises(AssertionError, match="60 s, where 11 s are promised"):
+        report_cost("cpu", seconds=11, mib=900)
+    with pytest.raises(AssertionError, match="900 MiB, where 899 MiB are promised"):
+        report_cost("cpu", seconds=60, mib=899)
+    monkeypatch.setattr(devices, "peak_memory_mib", lambda device: math.nan)  # Windows cannot tell
+    report_cost("cpu", seconds=60, mib=1)
