@@ -1,5 +1,5 @@
 # Two commands do everything on a machine with Python 3.11+ and make:
-#   make book    the environment, then the book at _build/html/index.html
+#   make book    the environment, then the book at _build/html/index.html, and as one zip beside it
 #   make test    the environment, then every check
 # Variables: PYTHON (which Python makes the environment), PIP_FLAGS (such as an index with torch's
 # CPU build), CONSTRAINTS (empty for the newest versions), WORKERS (parallel test processes).
@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ASSETS := _build/assets/.installed
 INDEX := _build/html/index.html
+BUNDLE := _build/nerdrain-book.zip
 
 # One thread: the chapters' networks are small, and threads that wait for each other are slower.
 JUPYTER_BOOK := OMP_NUM_THREADS=1 $(BIN)/jupyter-book build . -W -n --keep-going
@@ -23,7 +24,7 @@ NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 
 .PHONY: help env book test lint types unit nbval strict site lab bench notebooks constraints clean
 
 help:
-	@echo "make book       the environment, then the book at $(INDEX)"
+	@echo "make book       the environment, then the book at $(INDEX) and as $(BUNDLE)"
 	@echo "make test       the environment, then lint, types, unit tests, notebooks, book and browser tests"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make bench      the benchmarks; each prints its table"
@@ -43,6 +44,7 @@ $(ASSETS): $(INSTALLED) package.json package-lock.json tools/site_assets.py
 
 book: $(ASSETS)
 	$(JUPYTER_BOOK)
+	@$(BIN)/python tools/bundle.py
 	@echo "The book is at $(CURDIR)/$(INDEX)"
 
 test: lint types unit nbval strict site
