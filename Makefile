@@ -21,13 +21,16 @@ JUPYTER_BOOK := OMP_NUM_THREADS=1 $(BIN)/jupyter-book build . -W -n --keep-going
 NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg -n $(WORKERS) --dist loadscope
 
-.PHONY: help env book test lint types unit nbval strict site lab bench notebooks constraints clean
+RUNS := runs/nerd-rain-tiny-1 runs/nerd-rain-tiny-2
+
+.PHONY: checkpoints help env book test lint types unit nbval strict site lab bench notebooks constraints clean
 
 help:
 	@echo "make book       the environment, then the book at $(INDEX) and as $(BUNDLE)"
 	@echo "make test       the environment, then lint, types, unit tests, notebooks, book and browser tests"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make bench      the benchmarks; each prints its table"
+	@echo "make checkpoints  train the shipped models again, from their recipes; hours"
 	@echo "make notebooks  run every notebook and write it back in its committed form"
 	@echo "make clean      remove what was built and the environment"
 
@@ -77,6 +80,11 @@ lab: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Hours. A run that was stopped goes on.
+checkpoints: $(INSTALLED)
+	for run in $(RUNS); do $(BIN)/nerdrain train recipes/$${run#runs/}.yaml -o $$run --resume || exit 1; done
+	$(BIN)/python tools/ship_checkpoint.py nerd-rain-tiny $(RUNS)
 
 notebooks: $(INSTALLED)
 	$(BIN)/ruff format notebooks

@@ -11,6 +11,8 @@ import typer
 import nerdrain
 from nerdrain.console import check_free, note_unread, plan, protect, reported
 from nerdrain.errors import NerdrainError
+from nerdrain.training_cli import Device
+from nerdrain.training_cli import app as training_app
 
 app = typer.Typer(
     name="nerdrain",
@@ -23,10 +25,6 @@ app = typer.Typer(
 
 DEFAULT_MODEL = "nerd-rain-tiny"
 
-Device = Annotated[
-    str | None,
-    typer.Option(help="cpu, cuda, cuda:1 or mps; the fastest there is unless said."),
-]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 
@@ -197,32 +195,4 @@ def convert(
     typer.echo(f"{out}: width {config.width}, blocks {config.blocks}, the same weights.")
 
 
-@app.command()
-@reported
-def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file; see recipes/.")],
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Replace one of its settings; repeatable."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder of the run; runs/RECIPE unless said."),
-    ] = None,
-    device: Device = None,
-) -> None:
-    """Train a network as a recipe says.
-
-    Example:
-    - `nerdrain train recipes/nerd-rain-tiny.yaml --set steps=2000 --set rate=5e-4 -o runs/short`
-    """
-    settings: dict[str, str] = {}
-    for change in changes or []:
-        key, equals, value = change.partition("=")
-        if not (key and equals):
-            raise NerdrainError(f"--set {change}: write it as KEY=VALUE, e.g. --set steps=2000.")
-        settings[key] = value
-
-    from nerdrain.training import train as train_network
-
-    typer.echo(f"The run is in {train_network(recipe, settings, out, device)}.")
+app.add_typer(training_app)

@@ -50,7 +50,7 @@ SEQUENTIAL = "cividis"
 #: Orange to purple through white: for values around 0.
 DIVERGING = "PuOr"
 
-_STYLE: Any = {  # matplotlib types its keys one by one, and not in every version
+STYLE: Any = {  # matplotlib types its keys one by one, and not in every version
     "axes.edgecolor": "#444444",
     "axes.facecolor": "white",
     "axes.labelsize": 12,
@@ -82,7 +82,7 @@ def use_style() -> None:
     # A kernel starts to show figures when it sets up its backend, which pyplot puts off until its
     # first figure; ours are made without pyplot, and the first one would not be shown.
     plt.switch_backend(plt.get_backend())
-    plt.rcParams.update(_STYLE)
+    plt.rcParams.update(STYLE)
 
 
 def as_rgb(image: Any) -> Float[np.ndarray, "h w 3"]:
@@ -134,7 +134,7 @@ def _grid(
     rows = -(-count // columns)
     lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
     height = rows * (width / columns * aspect + 0.22 * lines + 0.12)
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
         figure = Figure(figsize=(width, height), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()

@@ -7,12 +7,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import yaml
 
 from nerdrain.config import PRESETS, NeRDRainConfig
 from nerdrain.errors import NerdrainError
+from nerdrain.losses import LossWeights
+
+Precision = Literal["fp32", "bf16", "fp16"]
+RateScaling = Literal["none", "sqrt", "linear"]
 
 
 @dataclass(frozen=True)
@@ -22,56 +26,121 @@ class Recipe:
     Attributes:
         model: A preset's name.
         changes: Configuration fields to change in it.
+        init: A shipped model or a file whose weights the run starts from; None draws them.
         photos: Folder of clean photographs to rain on; None takes the repository's own, by their
             split. Or, for real pairs, see `pairs`.
         pairs: A benchmark's folder, with `layout`; None trains on synthetic rain.
         layout: How `pairs` is laid out, a name of `nerdrain.datasets.LAYOUTS`.
-        style: Style of the synthetic rain: "light", "heavy" or "mixed".
+        held_back: Of the training photographs or backgrounds, every so-many-th is validated on and
+            not trained on. The repository's own photographs have a split, which holds instead.
+        style: Style of the synthetic rain: "light", "heavy" or "mixed", or shares of these.
         mode: How synthetic rain is put on: "additive", "screen", "veil" or "mixed".
         dry: Share of synthetic training pairs without rain.
         patch: Pixels a side of a training crop (section 4.1: 256).
-        batch: Crops a step (section 4.1: 1).
-        steps: Optimiser steps.
-        warmup: Steps of linear warm-up from 0.
-        rate: Highest learning rate of Adam (section 4.1: 1e-4).
+        batch: Crops a step, over all processes together (section 4.1: 1).
+        progressive: Parts of the run with a patch and batch of their own, in order, each
+            ``{share: of the steps, patch: pixels, batch: crops}``; empty for `patch` and `batch`
+            throughout. The shares sum to 1.
+        epochs: Passes over the data (section 4.1: 10, 200 or 600), where `steps` is 0. The rate
+            then changes from epoch to epoch, as in the released training.
+        steps: Optimiser steps, where `epochs` is 0. The rate then changes from step to step.
+        warmup: Epochs or steps of linear warm-up from 0 (released: 3 epochs).
+        rate: Highest learning rate of Adam (section 4.1: 1e-4, and 2e-4 on Rain200H).
         final_rate: Where the cosine ends (section 4.1: 1e-6).
+        scale_rate: What the batch multiplies `rate` by: "none", its square root or its size.
+        weights: Of the loss terms `freq`, `edge` and `inr` (equation 6: 0.01, 0.05 and 0.1).
         clip: Largest norm of the gradient; 0 does not clip.
-        average: Decay of the weights' exponential moving average, which is what is saved; 0 saves
-            the last weights.
-        seed: Of weights, crops and rain.
+        jump: A step whose loss is so many times the median of the last ones is skipped; 0 takes it.
+        average: Decay of the weights' exponential moving average, which is what is validated and
+            saved; 0 takes the last weights.
+        precision: "fp32", or "bf16" or "fp16" autocast.
+        channels_last: Whether tensors hold their channels innermost.
+        compile: Whether `torch.compile` compiles the network.
+        checkpointing: Whether blocks are computed again in the backward pass, to save memory.
+        workers: Processes that load data; 0 loads in the training process.
+        seed: Of weights, order, crops and rain.
         validate_every: Steps between two looks at the validation photographs.
+        log_every: Steps between two lines of the log.
+        save_minutes: Minutes between two checkpoints that a killed run can go on from.
+        keep: How many of these are kept.
     """
 
     model: str = "nerd-rain-tiny"
     changes: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
     photos: str | None = None
     pairs: str | None = None
     layout: str = "nerdrain"
-    style: str = "mixed"
+    held_back: int = 8
+    style: str | dict[str, float] = "mixed"
     mode: str = "additive"
     dry: float = 0.0
     patch: int = 256
     batch: int = 1
-    steps: int = 1000
+    progressive: list[dict[str, Any]] = field(default_factory=list)
+    epochs: int = 0
+    steps: int = 0
     warmup: int = 0
     rate: float = 1e-4
     final_rate: float = 1e-6
+    scale_rate: str = "none"
+    weights: dict[str, Any] = field(default_factory=lambda: asdict(LossWeights()))
     clip: float = 0.0
+    jump: float = 0.0
     average: float = 0.0
+    precision: str = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+    checkpointing: bool = False
+    workers: int = 0
     seed: int = 0
     validate_every: int = 500
+    log_every: int = 50
+    save_minutes: float = 10.0
+    keep: int = 2
 
     def __post_init__(self) -> None:
-        if self.model not in PRESETS:
-            raise NerdrainError(f"model: {self.model}: choose one of {', '.join(PRESETS)}.")
-        if min(self.patch, self.batch, self.steps, self.validate_every) < 1:
-            raise NerdrainError("patch, batch, steps and validate_every must be 1 or more.")
+        for name in ("patch", "batch", "validate_every", "log_every", "keep"):
+            if getattr(self, name) < 1:
+                raise NerdrainError(f"{name} must be 1 or more.")
+        if self.held_back < 2:
+            raise NerdrainError("held_back must be 2 or more, or nothing is left to train on.")
+        for name in ("clip", "jump", "warmup", "final_rate", "seed", "workers", "save_minutes"):
+            if getattr(self, name) < 0:
+                raise NerdrainError(f"{name} must be 0 or more.")
+        if min(self.epochs, self.steps) < 0 or (self.epochs > 0) == (self.steps > 0):
+            raise NerdrainError("give either epochs or steps, 1 or more, and leave the other at 0.")
         if not 0 <= self.average < 1 or self.rate <= 0:
             raise NerdrainError("average must be in [0, 1), and rate above 0.")
-        if min(self.clip, self.warmup, self.final_rate, self.seed) < 0:
-            raise NerdrainError("clip, warmup, final_rate and seed must be 0 or more.")
         if not 0 <= self.dry <= 1:
             raise NerdrainError("dry is a share: give a number in [0, 1].")
+        choices = {
+            "model": tuple(PRESETS),
+            "precision": get_args(Precision),
+            "scale_rate": get_args(RateScaling),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise NerdrainError(
+                    f"{name}: {getattr(self, name)}: choose one of {', '.join(known)}."
+                )
+        for name in self.weights:
+            _known(name, asdict(LossWeights()), "weights: there is no loss term")
+        self._check_progressive()
+
+    def _check_progressive(self) -> None:
+        for part in self.progressive:
+            if set(part) != {"share", "patch", "batch"} or not all(
+                type(v) in (int, float) and v > 0 for v in part.values()
+            ):
+                raise NerdrainError(
+                    f"progressive: {part}: write each part as {{share: 0.5, patch: 64, batch: 4}}."
+                )
+        total = sum(part["share"] for part in self.progressive)
+        if self.progressive and not math.isclose(total, 1, abs_tol=1e-6):
+            raise NerdrainError(f"progressive: the shares sum to {total:g}; make it 1.")
+        if self.progressive and self.epochs:
+            raise NerdrainError("progressive goes with steps, not with epochs.")
 
     @property
     def config(self) -> NeRDRainConfig:
@@ -83,11 +152,34 @@ class Recipe:
         return yaml.safe_dump(asdict(self), sort_keys=False)
 
 
+def recipes_dir() -> Path:
+    """The folder of the recipes that come with the package, in a checkout or an installation."""
+    package = Path(__file__).parent
+    inside = package / "recipes_data"
+    return inside if inside.is_dir() else package.parent / "recipes"
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file that a path or a name such as "rain200l" or "ablations/table-5-none" stands for.
+
+    Raises:
+        NerdrainError: no such file; the recipes that come with the package are named.
+    """
+    ours = recipes_dir() / f"{name}.yaml"
+    if not Path(name).is_file() and ours.is_file():
+        return ours
+    if Path(name).is_file():
+        return Path(name)
+    names = ", ".join(sorted(path.stem for path in recipes_dir().glob("*.yaml")))
+    raise NerdrainError(f"{name}: no such recipe; give a file, or one of {names}.")
+
+
 def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) -> Recipe:
     """A recipe from a YAML file, some of its values replaced.
 
     Args:
-        path: The file; missing keys keep the defaults of `Recipe`.
+        path: The file, or the name of one that comes with the package; missing keys keep the
+            defaults of `Recipe`. A key ``extends`` names a file beside it whose values it replaces.
         overrides: Values as text, read as YAML, e.g. ``{"rate": "2e-4"}``. A dot reaches inside:
             ``"changes.fidelity"``.
 
@@ -95,19 +187,28 @@ def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) ->
         NerdrainError: No such file, not a recipe, or a key that is not there (the nearest one is
             named) or a value that cannot be.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise NerdrainError(f"{path}: no such recipe; `recipes/` holds some to start from.")
+    path = find_recipe(path)
+    try:
+        return _recipe(_overridden(_values(path), overrides or {}))
+    except NerdrainError as error:
+        raise NerdrainError(f"{path}: {error}") from None
+
+
+def _values(path: Path, depth: int = 0) -> dict[str, Any]:
+    """What a file and those that it extends say."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         values = None
     if not isinstance(values, dict) or not values:
-        raise NerdrainError(f"{path}: not a recipe; write `key: value` lines, as in `recipes/`.")
-    try:
-        return _recipe(_overridden(values, overrides or {}))
-    except NerdrainError as error:
-        raise NerdrainError(f"{path}: {error}") from None
+        raise NerdrainError("not a recipe; write `key: value` lines, as in `recipes/`.")
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    beside = path.parent / str(base)
+    if not beside.is_file() or depth > 4:
+        raise NerdrainError(f"extends: {base}: there is no such recipe beside it.")
+    return _values(beside, depth + 1) | values
 
 
 def _overridden(values: dict[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
@@ -120,6 +221,8 @@ def _overridden(values: dict[str, Any], overrides: Mapping[str, str]) -> dict[st
         head, _, inner = key.partition(".")
         if not inner:
             values = {**values, head: value}
+            if head in ("steps", "epochs") and value:  # the one replaces the other
+                values["epochs" if head == "steps" else "steps"] = 0
         elif isinstance(values.get(head, {}), dict):
             values = {**values, head: {**values.get(head, {}), inner: value}}
         else:
@@ -127,34 +230,52 @@ def _overridden(values: dict[str, Any], overrides: Mapping[str, str]) -> dict[st
     return values
 
 
+def _known(key: object, known: Mapping[str, Any], complaint: str) -> None:
+    if key not in known:
+        near = difflib.get_close_matches(str(key), known, n=1)
+        hint = f"did you mean {near[0]}" if near else f"known are {', '.join(known)}"
+        raise NerdrainError(f"{complaint} {key}; {hint}.")
+
+
 def _recipe(values: Mapping[str, Any]) -> Recipe:
-    defaults = {f.name: getattr(Recipe(), f.name) for f in fields(Recipe)}
+    defaults = {f.name: getattr(Recipe(steps=1), f.name) for f in fields(Recipe)}
     checked: dict[str, Any] = {}
     for key, value in values.items():
-        if key not in defaults:
-            near = difflib.get_close_matches(str(key), defaults, n=1)
-            hint = f"did you mean {near[0]}" if near else f"known are {', '.join(defaults)}"
-            raise NerdrainError(f"there is no setting {key}; {hint}.")
+        _known(key, defaults, "there is no setting")
         checked[key] = _as_type_of(key, value, defaults[key])
     recipe = Recipe(**checked)
     _ = recipe.config  # says now, not after an hour, that a change is not possible
     return recipe
 
 
-def _as_type_of(key: str, value: Any, default: Any) -> Any:
-    """`value` as the setting's type; YAML reads 1e-4 as text, so numbers are read again."""
+def _number(key: str, value: Any, kind: str, whole: bool = False) -> float:
+    """A finite number; YAML reads 1e-4 as text, so it is read again."""
     try:
-        if isinstance(default, float):
-            if isinstance(value, bool) or not math.isfinite(float(value)):
-                raise ValueError
-            return float(value)
-        if isinstance(default, int):
-            if isinstance(value, bool) or int(value) != float(value):
-                raise ValueError
-            return int(value)
-        if isinstance(default, dict):
-            return dict(value)
+        number = float(value)
+        if isinstance(value, bool) or not math.isfinite(number) or (whole and number % 1):
+            raise ValueError
     except (TypeError, ValueError, OverflowError):
-        kind = {float: "a number", int: "a whole number", dict: "a mapping"}[type(default)]
         raise NerdrainError(f"{key}: {value!r} should be {kind}.") from None
+    return int(number) if whole else number
+
+
+def _as_type_of(key: str, value: Any, default: Any) -> Any:
+    """`value` as the setting's type."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise NerdrainError(f"{key}: {value!r} should be true or false.")
+        return value
+    if isinstance(default, float):
+        return _number(key, value, "a number")
+    if isinstance(default, int):
+        return _number(key, value, "a whole number", whole=True)
+    if isinstance(default, list):
+        if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+            raise NerdrainError(f"{key}: {value!r} should be a list of mappings.")
+        return value
+    if isinstance(default, dict) or (key == "style" and isinstance(value, dict)):
+        if not isinstance(value, dict):
+            raise NerdrainError(f"{key}: {value!r} should be a mapping.")
+        numeric = key in ("style", "weights")
+        return {k: _number(f"{key}.{k}", v, "a number") if numeric else v for k, v in value.items()}
     return value if value is None else str(value)

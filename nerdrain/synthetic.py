@@ -4,7 +4,7 @@ Everything random follows from (seed, epoch, index) alone: a run repeats exactly
 workers, and every epoch is new.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
@@ -45,7 +45,10 @@ def check_index(index: int, length: int) -> int:
 
 
 class Epochs(Dataset[Item]):
-    """A dataset whose items change from epoch to epoch, and do so in persistent workers too."""
+    """A dataset whose items change from epoch to epoch, and do so in persistent workers too.
+
+    ``dataset[index]`` is the item of the epoch that `set_epoch` chose, `item` that of any epoch.
+    """
 
     def __init__(self, seed: int) -> None:
         if seed < 0:
@@ -62,8 +65,34 @@ class Epochs(Dataset[Item]):
         """The epoch whose items are served, 0 at first."""
         return int(self._epoch)
 
-    def _rng(self, index: int, stream: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, self.epoch, index, stream])
+    def item(self, epoch: int, index: int) -> Item:
+        """The item of an epoch, whichever `set_epoch` chose: a function of the two alone."""
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Item:
+        return self.item(self.epoch, index)
+
+    def _rng(self, epoch: int, index: int, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, index, stream])
+
+
+def _style_shares(
+    style: str | RainStyle | Mapping[str, float],
+) -> list[tuple[str | RainStyle, float]]:
+    """Each style and its share; the shares sum to 1.
+
+    Raises:
+        NerdrainError: a style that does not exist, or shares that are none.
+    """
+    if isinstance(style, RainStyle):
+        return [(style, 1.0)]
+    shares = {style: 1.0} if isinstance(style, str) else style
+    for name in shares:
+        if name not in STYLES:
+            raise NerdrainError(f"no rain style {name!r}: choose one of {', '.join(STYLES)}.")
+    if not shares or min(shares.values()) < 0 or not sum(shares.values()) > 0:
+        raise NerdrainError(f"style {dict(shares)}: give shares of 0 or more, and one above 0.")
+    return [(name, share / sum(shares.values())) for name, share in shares.items()]
 
 
 class SyntheticRain(Epochs):
@@ -72,7 +101,8 @@ class SyntheticRain(Epochs):
     Args:
         photos: a folder, or a sequence of image files or (H, W, 3) uint8 arrays; arrays stay in
             memory, files are read at each use.
-        style: "light", "heavy", "mixed" or a RainStyle.
+        style: "light", "heavy", "mixed" or a RainStyle; or names with the share of the items that
+            each makes, e.g. ``{"light": 1, "mixed": 2}``.
         mode: how rain is put on: "additive", "screen", "veil", or "mixed" (7, 2, 1 in 10, with the
             veil's density and brightness drawn).
         seed: items follow from (seed, epoch, index) alone.
@@ -91,7 +121,7 @@ class SyntheticRain(Epochs):
     def __init__(
         self,
         photos: str | Path | Sequence[Photo],
-        style: str | RainStyle = "mixed",
+        style: str | RainStyle | Mapping[str, float] = "mixed",
         mode: Mode | Literal["mixed"] = "additive",
         seed: int = 0,
         *,
@@ -104,8 +134,7 @@ class SyntheticRain(Epochs):
         super().__init__(seed)
         if mode not in (*MODES, "mixed"):
             raise NerdrainError(f"no mode {mode!r}: choose one of {', '.join(MODES)}, mixed.")
-        if isinstance(style, str) and style not in STYLES:
-            raise NerdrainError(f"no rain style {style!r}: choose one of {', '.join(STYLES)}.")
+        shares = _style_shares(style)
         if isinstance(photos, str | Path):
             photos = list(images_in(Path(photos)).values())
         if len(photos) == 0:
@@ -116,12 +145,11 @@ class SyntheticRain(Epochs):
                 "are 1 or more, bank is 0 or more, dry is in [0, 1]."
             )
         self.photos: Sequence[Photo] = photos
-        self.style, self.mode, self.patch = style, mode, patch
+        self.styles, self.shares = zip(*shares, strict=True)
+        self.mode, self.patch = mode, patch
         self.dry, self.repeats = dry, repeats
-        self.bank = [
-            rain_layer(bank_size, bank_size, style, np.random.default_rng([seed, number, BANK]))
-            for number in range(bank)
-        ]
+        rngs = (np.random.default_rng([seed, number, BANK]) for number in range(bank))
+        self.bank = [rain_layer(bank_size, bank_size, self._style(rng), rng) for rng in rngs]
 
     def __len__(self) -> int:
         return len(self.photos) * self.repeats
@@ -131,11 +159,16 @@ class SyntheticRain(Epochs):
         photo = self.photos[check_index(index, len(self)) % len(self.photos)]
         return read_image(photo) if isinstance(photo, str | Path) else photo
 
+    def _style(self, rng: np.random.Generator) -> str | RainStyle:
+        if len(self.styles) == 1:
+            return self.styles[0]
+        return self.styles[rng.choice(len(self.styles), p=self.shares)]
+
     def _layer(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
         if rng.uniform() < self.dry:
             return np.zeros((height, width), np.float32)
         if not self.bank:
-            return rain_layer(height, width, self.style, rng)
+            return rain_layer(height, width, self._style(rng), rng)
         layer = self.bank[rng.integers(len(self.bank))]
         if height > layer.shape[0] or width > layer.shape[1]:
             raise NerdrainError(
@@ -147,9 +180,10 @@ class SyntheticRain(Epochs):
         layer = layer[top : top + height, left : left + width]
         return layer[:, ::-1] if rng.uniform() < 0.5 else layer
 
-    def __getitem__(self, index: int) -> Item:
+    def item(self, epoch: int, index: int) -> Item:
+        """A photograph, or a crop of it, with the rain of an epoch."""
         index = check_index(index, len(self))
-        rng = self._rng(index, RAIN)
+        rng = self._rng(epoch, index, RAIN)
         photo = self.photo(index)
         if self.patch is not None:  # as bytes, before a whole photograph is made floats
             bytes_first = torch.from_numpy(photo.copy()).permute(2, 0, 1)  # Pillow's are read-only
@@ -208,10 +242,14 @@ class TrainingCrops(Epochs):
     def __len__(self) -> int:
         return len(self.pairs) * self.repeats
 
-    def __getitem__(self, index: int) -> Item:
+    def item(self, epoch: int, index: int) -> Item:
+        """A crop of a pair, both as an epoch has them."""
         index = check_index(index, len(self))
-        rng = self._rng(index, CROP)
-        both = torch.stack(self.pairs[index % len(self.pairs)])  # (2, 3, H, W)
+        rng = self._rng(epoch, index, CROP)
+        place = index % len(self.pairs)
+        pairs = self.pairs
+        pair = pairs.item(epoch, place) if isinstance(pairs, Epochs) else pairs[place]
+        both = torch.stack(pair)  # (2, 3, H, W)
         both = random_crop(both, self.patch, rng)
         if self.augment:
             both = augment(both, rng)

@@ -27,7 +27,7 @@ from nerdrain.tiling import spans
 
 RNG = np.random.default_rng(4)
 SMALL = NeRDRainConfig(width=4, blocks=(1, 1, 1), inr_hidden=8)
-COMMANDS = ["derain", "evaluate", "rain", "info", "convert", "train"]
+COMMANDS = ["derain", "evaluate", "rain", "info", "convert", "train", "plot", "ablate"]
 
 
 def run(*arguments: object) -> Result:

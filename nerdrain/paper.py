@@ -1,0 +1,169 @@
+"""What the paper prints in its Tables 1 to 6, as data, each ablation row with its configuration.
+
+Chapter 7 sets these figures beside what this repository can compute. They are the paper's, in its
+own protocol: PSNR in dB and SSIM on the Y channel (section 4.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nerdrain.errors import NerdrainError
+
+DATASETS = ("Rain200L", "Rain200H", "DID-Data", "DDN-Data", "SPA-Data")
+"""Columns of Table 1."""
+
+TABLE_1: dict[str, tuple[tuple[float, float], ...]] = {
+    "DSC": ((27.16, 0.8663), (14.73, 0.3815), (24.24, 0.8279), (27.31, 0.8373), (34.95, 0.9416)),
+    "GMM": ((28.66, 0.8652), (14.50, 0.4164), (25.81, 0.8344), (27.55, 0.8479), (34.30, 0.9428)),
+    "DDN": ((34.68, 0.9671), (26.05, 0.8056), (30.97, 0.9116), (30.00, 0.9041), (36.16, 0.9457)),
+    "RESCAN": ((36.09, 0.9697), (26.75, 0.8353), (33.38, 0.9417), (31.94, 0.9345), (38.11, 0.9707)),
+    "PreNet": ((37.80, 0.9814), (29.04, 0.8991), (33.17, 0.9481), (32.60, 0.9459), (40.16, 0.9816)),
+    "MSPFN": ((38.58, 0.9827), (29.36, 0.9034), (33.72, 0.9550), (32.99, 0.9333), (43.43, 0.9843)),
+    "RCDNet": ((39.17, 0.9885), (30.24, 0.9048), (34.08, 0.9532), (33.04, 0.9472), (43.36, 0.9831)),
+    "MPRNet": ((39.47, 0.9825), (30.67, 0.9110), (33.99, 0.9590), (33.10, 0.9347), (43.64, 0.9844)),
+    "DualGCN": (
+        (40.73, 0.9886), (31.15, 0.9125), (34.37, 0.9620), (33.01, 0.9489), (44.18, 0.9902),
+    ),
+    "SPDNet": ((40.50, 0.9875), (31.28, 0.9207), (34.57, 0.9560), (33.15, 0.9457), (43.20, 0.9871)),
+    "Uformer": (
+        (40.20, 0.9860), (30.80, 0.9105), (35.02, 0.9621), (33.95, 0.9545), (46.13, 0.9913),
+    ),
+    "Restormer": (
+        (40.99, 0.9890), (32.00, 0.9329), (35.29, 0.9641), (34.20, 0.9571), (47.98, 0.9921),
+    ),
+    "IDT": ((40.74, 0.9884), (32.10, 0.9344), (34.89, 0.9623), (33.84, 0.9549), (47.35, 0.9930)),
+    "DRSformer": (
+        (41.23, 0.9894), (32.17, 0.9326), (35.35, 0.9646), (34.35, 0.9588), (48.54, 0.9924),
+    ),
+    "NeRD-Rain-S": (
+        (41.30, 0.9895), (32.06, 0.9315), (35.36, 0.9647), (34.25, 0.9578), (48.90, 0.9936),
+    ),
+    "NeRD-Rain": (
+        (41.71, 0.9903), (32.40, 0.9373), (35.53, 0.9659), (34.45, 0.9596), (49.58, 0.9940),
+    ),
+}  # fmt: skip
+"""PSNR and SSIM of each method on each of `DATASETS`."""
+
+TABLE_2: dict[str, tuple[float, float]] = {
+    "MSPFN": (595.5, 13.35),
+    "IPT": (1188.0, 115.5),
+    "Uformer": (45.9, 50.88),
+    "Restormer": (174.7, 26.12),
+    "IDT": (61.9, 16.41),
+    "DRSformer": (242.9, 33.65),
+    "NeRD-Rain-S": (79.2, 10.53),
+    "NeRD-Rain": (156.3, 22.89),
+}
+"""The paper's "FLOPs" at 256x256, which are multiply-adds, in G; and parameters in M."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of an ablation table.
+
+    Attributes:
+        name: short, as recipes and commands call it.
+        what: what the row changes, in words.
+        psnr: the paper's, in dB.
+        ssim: the paper's.
+        changes: fields of `nerdrain.NeRDRainConfig` that make the row; None for another network.
+    """
+
+    name: str
+    what: str
+    psnr: float
+    ssim: float
+    changes: Mapping[str, Any] | None = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """An ablation table.
+
+    Attributes:
+        dataset: what the paper trained and tested on.
+        style: the synthetic rain of ours that is like it.
+        rows: in the paper's order.
+        ours: the name of the row that is the whole method.
+    """
+
+    dataset: str
+    style: str
+    rows: tuple[Variant, ...]
+    ours: str
+
+    @property
+    def trainable(self) -> list[Variant]:
+        """The rows that are networks of this package."""
+        return [row for row in self.rows if row.changes is not None]
+
+
+ABLATIONS: dict[int, Ablation] = {
+    3: Ablation(
+        "Rain200L",
+        "light",
+        (
+            Variant("a", "no INR", 41.40, 0.9896, {"inr": "none"}),
+            Variant(
+                "b",
+                "INR within the branches, encoders of their own",
+                41.51,
+                0.9897,
+                {"inr": "within", "inr_encoder": "separate"},
+            ),
+            Variant("c", "the whole method", 41.71, 0.9903),
+            Variant("d", "one INR on a fixed grid", 41.47, 0.9897, {"inr_grid": "fixed"}),
+            Variant("e", "no positional encoding", 41.50, 0.9899, {"inr_encoding": False}),
+            Variant("f", "no interpolation", 41.58, 0.9900, {"inr_interpolation": False}),
+            Variant("g", "encoders of their own", 41.62, 0.9901, {"inr_encoder": "separate"}),
+        ),
+        ours="c",
+    ),
+    4: Ablation(
+        "Rain200L",
+        "light",
+        (
+            Variant("m222", "two UNets at each scale", 41.42, 0.9896, {"unets": (2, 2, 2)}),
+            Variant("m321", "three, two and one", 40.70, 0.9882, {"unets": (3, 2, 1)}),
+            Variant("m023", "no quarter scale", 41.63, 0.9901, {"unets": (0, 2, 3)}),
+            Variant("m123", "one, two and three", 41.71, 0.9903),
+        ),
+        ours="m123",
+    ),
+    5: Ablation(
+        "Rain200H",
+        "heavy",
+        (
+            Variant("none", "no feedback", 32.30, 0.9346, {"feedback": "none"}),
+            Variant("concat", "concatenation", 32.31, 0.9360, {"feedback": "concat"}),
+            Variant("bfpu", "the BFPU", 32.40, 0.9373),
+        ),
+        ours="bfpu",
+    ),
+    6: Ablation(
+        "Rain200L",
+        "light",
+        (
+            Variant("mprnet", "MPRNet", 39.47, 0.9825, None),
+            Variant("drsformer", "DRSformer", 41.23, 0.9894, None),
+            Variant("cnn", "NeRD-Rain with a CNN's UNet", 41.34, 0.9893, {"backbone": "cnn"}),
+        ),
+        ours="cnn",
+    ),
+}
+"""Tables 3 to 6. The reference of Table 6, the Transformer, is row (c) of Table 3."""
+
+
+def ablation(table: int) -> Ablation:
+    """An ablation table by its number in the paper.
+
+    Raises:
+        NerdrainError: there is no such ablation table.
+    """
+    if table not in ABLATIONS:
+        known = ", ".join(map(str, ABLATIONS))
+        raise NerdrainError(f"the paper has no ablation table {table}: choose one of {known}.")
+    return ABLATIONS[table]

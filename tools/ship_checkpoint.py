@@ -1,0 +1,57 @@
+"""Copy a finished training run into data/checkpoints, where `nerdrain.load_model` finds it by name.
+
+    python tools/ship_checkpoint.py nerd-rain-tiny runs/nerd-rain-tiny-1 runs/nerd-rain-tiny-2
+
+The weights are the last run's; every run's recipe and log go with them, so that the card can show
+how the model was made. The card itself is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from nerdrain.checkpoints import WEIGHTS, checkpoints_dir, load_model, write_atomically
+
+LARGEST = 5_000_000  # bytes
+
+
+def ship(name: str, runs: list[Path]) -> Path:
+    """Copy what belongs to a model, and sign it; return its folder."""
+    folder = checkpoints_dir() / name
+    weights = runs[-1] / WEIGHTS
+    config = load_model(weights).config
+    if weights.stat().st_size > LARGEST:
+        raise SystemExit(f"{weights} has {weights.stat().st_size} bytes, over {LARGEST}")
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(weights, folder / WEIGHTS)
+    content = json.dumps(config.to_dict(), indent=2, sort_keys=True)
+    write_atomically(folder / "config.json", (content + "\n").encode())
+    for run in runs:
+        for file in ("recipe.yaml", "log.csv"):
+            if (run / file).is_file():
+                stem, suffix = file.split(".")
+                shutil.copyfile(run / file, folder / f"{stem}-{run.name.split('-')[-1]}.{suffix}")
+    sums = checkpoints_dir() / "SHA256SUMS"
+    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
+    digests = {file: digest for digest, file in (line.split() for line in lines)}
+    digests[f"{name}/{WEIGHTS}"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    text = "".join(f"{digest}  {file}\n" for file, digest in sorted(digests.items()))
+    write_atomically(sums, text.encode())
+    return folder
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="what load_model will call it")
+    parser.add_argument("runs", nargs="+", type=Path, help="its training runs, in order")
+    options = parser.parse_args()
+    print(f"shipped in {ship(options.name, options.runs)}")
+
+
+if __name__ == "__main__":
+    main()
