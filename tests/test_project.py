@@ -95,7 +95,7 @@ def test_lock_of_the_site_names_no_host():
     for path, entry in packages.items():
         assert "resolved" not in entry, path
         assert entry["integrity"].startswith("sha512-"), path
-    for name, version in manifest["dependencies"].items():
+    for name, version in (manifest["dependencies"] | manifest["devDependencies"]).items():
         assert packages[f"node_modules/{name}"]["version"] == version
 
 

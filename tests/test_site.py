@@ -1,30 +1,42 @@
-"""The built book in a real browser: offline, whole, readable on a phone, moved by the keyboard.
+"""The built book in a real browser: offline, whole, readable by all and on a phone, and in print.
 
-`make site` builds what these tests open. They need a Chromium or Chrome on the machine, and are
-skipped where there is none (unless NERDRAIN_REQUIRE_BROWSER is set, as it is where CI runs).
+`make site` opens what `make book` or `make strict` built. It needs a Chromium or Chrome on the
+machine, and is skipped where there is none (unless NERDRAIN_REQUIRE_BROWSER is set, as it is where
+CI runs). A page is loaded once, and all tests of it look at that one.
 """
 
 import functools
 import http.server
+import json
 import os
 import shutil
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "_build" / "html"
+SITE = Path(os.environ.get("NERDRAIN_SITE", ROOT / "_build" / "html")).resolve()
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"  # for these tests alone: no page has it
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
     if "_static" not in path.parts and path != SITE / "index.html"
 )
-WITH_SLIDER = [
-    page
-    for page in PAGES
-    if '"_model_name": "StackModel"' in (SITE / page).read_text(encoding="utf-8")
-]
+
+
+def sliders_of(page: str) -> int:
+    """How many interactive figures the chapter of a page has."""
+    notebook = (ROOT / page).with_suffix(".ipynb")
+    if not notebook.is_file():
+        return 0
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return sum("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in outputs)
+
+
+WITH_SLIDER = [page for page in PAGES if sliders_of(page)]
 
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
 BROWSER_PATHS = [
@@ -43,10 +55,6 @@ FLAGS = [
     "--disable-sync",
 ]
 
-# The pictures a reader sees: inside the text, and not in a part that is folded or not chosen.
-VISIBLE_PICTURES = """() => [...document.querySelectorAll('main img')]
-    .filter(image => image.checkVisibility()).map(image => image.currentSrc)"""
-
 # [address, loaded width, alternative text] of each picture in the text.
 PICTURES = """() => [...document.querySelectorAll('main img')]
     .map(image => [image.src.slice(0, 80), image.complete && image.naturalWidth, image.alt])"""
@@ -54,6 +62,29 @@ PICTURE_FILTERS = """() => [...document.querySelectorAll('main img')]
     .map(image => getComputedStyle(image).filter)"""
 UNRENDERED_MATH = """() => [...document.querySelectorAll('.math')]
     .filter(math => !math.querySelector('mjx-container')).length"""
+
+# Folded parts are read, too: hints, solutions, the code of figures.
+UNFOLD = """() => {
+    for (const part of document.querySelectorAll('details')) part.open = true;
+    document.querySelectorAll('.toggle-hidden > .admonition-title').forEach(title => title.click());
+}"""
+VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+    .flatMap(({id, nodes}) => nodes.map(node => [id, node.target.join(' '), node.html]))"""
+
+# The pictures a reader sees, in the order of the page.
+VISIBLE_PICTURES = """() => [...document.querySelectorAll('main img')]
+    .filter(image => image.checkVisibility()).map(image => image.currentSrc)"""
+# A slider has arrived when its handle, its label and its picture's caption say so.
+ARRIVED = """([number, value]) => {
+    const handle = document.querySelectorAll('.widget-slider .noUi-handle')[number];
+    const figure = handle.closest('.widget-vbox').querySelector('figure');
+    const label = figure?.querySelector('figcaption b').textContent;
+    return Number(handle.getAttribute('aria-valuenow')) === value
+        && label === handle.getAttribute('aria-valuetext')
+        && figure.querySelector('img').complete;
+}"""
+
+SCREENS = [("light", 1440), ("dark", 390), ("light", 390), ("dark", 1440)]
 
 
 def unavailable(reason):
@@ -135,10 +166,27 @@ class Visit:
             self.page.wait_for_load_state("networkidle")
         return self.page
 
+    def show(self, scheme, width):
+        """Change the screen, and wait until the page has followed."""
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.wait_for_timeout(500)  # the theme answers a new width after 300 ms
+        return self.page
+
 
 @pytest.fixture
 def visit(browser, address):
     visit = Visit(browser, address)
+    yield visit
+    visit.context.close()
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def visited(request, browser, address):
+    """Each page in turn, loaded once for all tests of it."""
+    visit = Visit(browser, address)
+    visit.name = request.param
+    visit.open(address + request.param)
     yield visit
     visit.context.close()
 
@@ -149,10 +197,9 @@ def test_the_site_is_built_and_a_browser_is_there(browser, address):
     assert WITH_SLIDER != []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_whole_without_a_network(visit, address, page):
-    opened = visit.open(address + page)
-    assert opened.locator("article h1").count() == (0 if page == "search.html" else 1)
+def test_page_is_whole_without_a_network(visited):
+    opened = visited.page
+    assert opened.locator("article h1").count() == (0 if visited.name == "search.html" else 1)
 
     assert opened.evaluate(UNRENDERED_MATH) == 0
     assert opened.locator("mjx-merror").count() == 0
@@ -160,42 +207,58 @@ def test_page_is_whole_without_a_network(visit, address, page):
     pictures = opened.evaluate(PICTURES)
     assert [p for p in pictures if not p[1]] == []
     assert [p for p in pictures if len(p[2]) < 4] == []
+    assert visited.faults == []
 
-    for scheme, width in [("light", 390), ("dark", 390), ("dark", 1440)]:
-        opened.emulate_media(color_scheme=scheme)
-        opened.set_viewport_size({"width": width, "height": 900})
+
+def test_page_fits_every_screen(visited):
+    visited.page.evaluate(UNFOLD)
+    for scheme, width in SCREENS:
+        opened = visited.show(scheme, width)
         assert opened.evaluate("() => document.documentElement.scrollWidth") <= width
         assert set(opened.evaluate(PICTURE_FILTERS)) <= {"none"}  # no theme dims a photograph
-    assert visit.faults == []
+    assert visited.faults == []
 
 
-@pytest.mark.parametrize("page", WITH_SLIDER)
-def test_sliders_change_the_picture_by_keyboard(visit, address, page):
-    opened = visit.open(address + page)
-    handles = opened.locator(".widget-slider .noUi-handle")
-    assert handles.count() > 0
-    for number in range(handles.count()):
-        handle = handles.nth(number)
-        assert handle.get_attribute("aria-label")
-        handle.focus()
-        handle.press("Home")
-        before = opened.evaluate(VISIBLE_PICTURES)
-        handle.press("ArrowRight")
-        opened.wait_for_function(
-            f"before => JSON.stringify(({VISIBLE_PICTURES})()) !== before",
-            arg=opened.evaluate("before => JSON.stringify(before)", before),
-            timeout=60_000,
-        )
-        after = opened.evaluate(VISIBLE_PICTURES)
-        assert len(after) == len(before)
-        assert sum(a != b for a, b in zip(after, before, strict=True)) == 1
-        handle.press("ArrowLeft")
-        opened.wait_for_function(
-            f"before => JSON.stringify(({VISIBLE_PICTURES})()) === before",
-            arg=opened.evaluate("before => JSON.stringify(before)", before),
-            timeout=60_000,
-        )
-    assert visit.faults == []
+def test_page_is_accessible(visited):
+    if not AXE.is_file():
+        unavailable("there is no axe-core: run `python tools/site_assets.py`")
+    visited.page.evaluate(UNFOLD)
+    visited.page.evaluate(AXE.read_text(encoding="utf-8"))
+    for scheme, width in SCREENS[:2]:
+        assert visited.show(scheme, width).evaluate(VIOLATIONS) == [], (scheme, width)
+
+
+def test_every_slider_changes_its_picture(visited):
+    """By keyboard through all frames on a phone, by a tap on a wide screen; nothing else moves."""
+    if not sliders_of(visited.name):
+        pytest.skip("no interactive figure")
+    visited.page.evaluate(UNFOLD)
+    for scheme, width in SCREENS[:2]:
+        opened = visited.show(scheme, width)
+        handles = opened.locator(".widget-slider .noUi-handle")
+        assert handles.count() == sliders_of(visited.name)
+        for number in range(handles.count()):
+            handle = handles.nth(number)
+            last = round(float(handle.get_attribute("aria-valuemax")))
+            assert last >= 1
+            assert handle.get_attribute("aria-label")
+            handle.focus()
+            handle.press("Home")
+            opened.wait_for_function(ARRIVED, arg=[number, 0])
+            seen = [opened.evaluate(VISIBLE_PICTURES)]
+            for value in range(1, last + 1) if width < 800 else [last]:
+                if width < 800:
+                    handle.press("ArrowRight")
+                else:
+                    base = opened.locator(".widget-slider .noUi-base").nth(number)
+                    box = base.bounding_box()
+                    base.click(position={"x": box["width"] - 2, "y": box["height"] / 2})
+                opened.wait_for_function(ARRIVED, arg=[number, value])
+                seen.append(opened.evaluate(VISIBLE_PICTURES))
+            for before, after in pairwise(seen):
+                assert sum(a != b for a, b in zip(after, before, strict=True)) == 1
+            assert len({tuple(pictures) for pictures in seen}) == len(seen)
+    assert visited.faults == []
 
 
 @pytest.mark.parametrize("page", PAGES)

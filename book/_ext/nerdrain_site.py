@@ -1,4 +1,8 @@
-"""Sphinx directives of this book: `photo-credits` lists the photographs' authors and licences."""
+"""What this book adds to Sphinx: a table of the photographs' credits, and markup that all can read.
+
+`photo-credits` is a directive. The markup is mended after Sphinx wrote a page's text: tools that read
+a page aloud are told wrong or outdated things by some of what the theme and its extensions write.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,16 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+# What is written, and what goes there instead.
+MENDED_MARKUP = {
+    # Outdated, and no child that a list may have.
+    'role="doc-biblioentry"': 'role="listitem"',
+    # Hides the words that the summary shows, such as "Show the solution of exercise 1".
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    # The corner of a table, which heads nothing.
+    '<th class="head"><p></p></th>': '<td class="head"></td>',
+}
 
 LICENCE_PAGES = {
     "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
@@ -56,7 +70,16 @@ class PhotoCredits(SphinxDirective):
         return [nodes.table("", group, classes=["photo-credits"])]
 
 
+def mend_markup(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Replace, in a page's text, the markup that misleads those who listen to it."""
+    for written, mended in MENDED_MARKUP.items():
+        context["body"] = context.get("body", "").replace(written, mended)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directives."""
+    """Register the directive and the mending."""
     app.add_directive("photo-credits", PhotoCredits)
+    app.connect("html-page-context", mend_markup)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

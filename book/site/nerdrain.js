@@ -42,4 +42,27 @@
       subtree: true,
     });
   });
+
+  // Boxes that scroll take the keyboard's focus, so that the arrow keys scroll them. The theme sees to
+  // it when the window changes; this sees to parts that are unfolded or turn up later, too.
+  const SCROLLING = "main :is(pre, .output, mjx-container[display='true'], .pst-scrollable-table-container)";
+  const focusable = new ResizeObserver((boxes) => {
+    for (const { target } of boxes) {
+      const scrolls = target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight;
+      if (scrolls) target.tabIndex = 0;
+      else if (target.tabIndex === 0) target.tabIndex = -1;
+    }
+  });
+
+  // What the theme's own markup leaves out: the site's name is a way through the site like the
+  // list below it, and the search button is called by all the words that it shows.
+  document.addEventListener("DOMContentLoaded", () => {
+    const front = document.querySelector(".navbar-brand")?.closest(".sidebar-primary-item");
+    front?.setAttribute("role", "navigation");
+    front?.setAttribute("aria-label", "Front page");
+    document.querySelector(".search-button-field")?.removeAttribute("aria-label");
+  });
+  window.addEventListener("load", () => {
+    for (const box of document.querySelectorAll(SCROLLING)) focusable.observe(box);
+  });
 })();
