@@ -121,9 +121,9 @@ def test_a_run_writes_what_its_module_lists(tmp_path: Path, photos: Path) -> Non
 
 
 def test_it_learns_on_the_repositorys_photographs(tmp_path: Path) -> None:
-    """60 steps on data/photos with seed 0 gain 1.9 dB on heavy rain; 1 dB is asked for.
+    """60 steps on data/photos with seed 0 gain 3.0 dB on heavy rain over a rate of 0.
 
-    Without the loss's gradient, with targets swapped or a rate of 0 it gains nothing.
+    Two are asked for: a processor that rounds in another order takes another path.
     """
     settings = {
         "steps": 60, "patch": 48, "batch": 2, "rate": 4e-3, "warmup": 5, "clip": 1.0,
@@ -133,7 +133,7 @@ def test_it_learns_on_the_repositorys_photographs(tmp_path: Path) -> None:
     untrained = train(file, {"rate": "1e-30", "final_rate": "0"}, tmp_path / "a", "cpu")
     trained = train(file, {}, tmp_path / "b", "cpu")
     before, after = (float(log_of(run)[-1]["psnr_heavy"]) for run in (untrained, trained))
-    assert after - before > 1.0, (before, after)
+    assert after - before > 2.0, (before, after)
 
 
 def test_real_pairs_train_too(tmp_path: Path, photos: Path) -> None:

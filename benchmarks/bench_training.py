@@ -1,0 +1,144 @@
+"""What training options cost and save, and whether the data keeps up with the network.
+
+    python benchmarks/bench_training.py [RECIPE] [--repeat 5] [--skip-compile]
+
+The first table trains the recipe's network on crops of the recipe's first size, every option in
+turn, step by step, so that a busy machine slows all alike: read its ratios. Memory is each option's
+own process's peak. The second table is the loader alone: crops a second with their rain, against
+the crops a second that the network trains at with all cores.
+"""
+
+import argparse
+import itertools
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+import nerdrain
+from nerdrain.batches import TrainingData
+from nerdrain.devices import describe_device, peak_memory_mib, reset_peak_memory
+from nerdrain.losses import HybridLoss
+from nerdrain.network import NeRDRain
+from nerdrain.recipes import Recipe, read_recipe
+from nerdrain.training import forward
+from nerdrain.training_options import make_accelerator, with_options
+from nerdrain.training_state import WeightAverage
+
+OPTIONS: dict[str, dict[str, object]] = {
+    "float32": {},
+    "bf16": {"precision": "bf16"},
+    "channels_last": {"channels_last": True},
+    "checkpointing": {"checkpointing": True},
+    "average": {"average": 0.998},
+    "clip": {"clip": 1.0},
+    "compile": {"compile": True},
+    "compile, bf16": {"compile": True, "precision": "bf16"},
+}
+PLAIN = {
+    "precision": "fp32", "channels_last": False, "checkpointing": False, "compile": False,
+    "average": 0.0, "clip": 0.0,
+}  # fmt: skip
+
+
+def stepper(recipe: Recipe, image: torch.Tensor) -> Callable[[], None]:
+    """One training step of the recipe's options on one batch."""
+    accelerator = make_accelerator(recipe, None)
+    torch.manual_seed(0)
+    model = NeRDRain(recipe.config).to(accelerator.device).train()
+    average = WeightAverage(model, recipe.average) if recipe.average else None
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-4)
+    network, optimiser = accelerator.prepare(with_options(model, recipe), optimiser)
+    loss = HybridLoss()
+
+    def step() -> None:
+        terms, _ = forward(network, loss, image, image, accelerator.device, recipe)
+        optimiser.zero_grad()
+        accelerator.backward(terms.total)
+        if recipe.clip:
+            accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
+        optimiser.step()
+        if average is not None:
+            average.update(model)
+        terms.total.item()
+
+    return step
+
+
+def memory_of(name: str, recipe_file: str) -> float:
+    """Peak memory of three steps with an option, in a process of its own, in MiB."""
+    command = [sys.executable, __file__, recipe_file, "--only", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def seconds_of(step: Callable[[], None]) -> float:
+    """Wall-clock seconds of one call."""
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def loader_rate(recipe: Recipe, workers: int, crops: int) -> float:
+    """Crops a second that the loader delivers alone, its start left out."""
+    data = TrainingData(replace(recipe, workers=workers))
+    batches = data.batches()
+    first = next(batches)[0]
+    start = time.perf_counter()
+    count = sum(len(rainy) for rainy, _ in itertools.islice(batches, crops // len(first)))
+    return count / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", nargs="?", default="nerd-rain-tiny-1")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--skip-compile", action="store_true")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    recipe = replace(read_recipe(arguments.recipe), init=None, **PLAIN)
+    part = TrainingData(recipe).parts[0]
+    image = torch.rand(part.batch, 3, part.patch, part.patch)
+    device = nerdrain.pick_device()
+    if arguments.only:
+        step = stepper(replace(recipe, **OPTIONS[arguments.only]), image)
+        reset_peak_memory(device)
+        for _ in range(3):
+            step()
+        print(peak_memory_mib(device))
+        return
+
+    size = f"{part.batch} crops of {part.patch}x{part.patch}"
+    print(f"{recipe.model}, {size}; {describe_device(device)}\n")
+    names = [n for n in OPTIONS if not (arguments.skip_compile and "compile" in n)]
+    steps = {name: stepper(replace(recipe, **OPTIONS[name]), image) for name in names}
+    first = {name: seconds_of(step) for name, step in steps.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(arguments.repeat):
+        for name, step in steps.items():
+            seconds[name].append(seconds_of(step))
+    base = statistics.median(seconds["float32"])
+    print("| option | seconds a step | against float32 | first step (s) | peak memory (MiB) |")
+    print("|---|---|---|---|---|")
+    for name in names:
+        median = statistics.median(seconds[name])
+        memory = memory_of(name, arguments.recipe)
+        print(
+            f"| {name} | {median:.3f} | {median / base:.2f} | {first[name]:.1f} | {memory:.0f} |",
+            flush=True,
+        )
+
+    trained = part.batch / base
+    print("\n| loader | crops a second | against training in float32 |\n|---|---|---|")
+    for workers in (0, 2):
+        rate = loader_rate(recipe, workers, 40 * part.batch)
+        print(f"| {workers} workers | {rate:.1f} | {rate / trained:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
