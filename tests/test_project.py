@@ -81,6 +81,15 @@ def test_constraints_pin_every_requirement_in_its_range():
         assert requirement.specifier.contains(pinned), requirement
 
 
+def test_binder_installs_the_pins_with_the_oldest_python():
+    # Binder takes its files from binder/ where that exists, and reads no range of Pythons.
+    lines = (ROOT / "binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert {"-c ../constraints.txt", "-e .[book]"} <= set(lines)
+    runtime = (ROOT / "binder" / "runtime.txt").read_text(encoding="utf-8").strip()
+    oldest = read_toml()["project"]["requires-python"].removeprefix(">=")
+    assert runtime == f"python-{oldest}"
+
+
 def test_one_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -6,18 +6,26 @@ CI runs). A page is loaded once, and all tests of it look at that one.
 """
 
 import functools
+import html
 import http.server
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
 
+import nbformat
 import pytest
+import yaml
+
+import nerdrain
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(os.environ.get("NERDRAIN_SITE", ROOT / "_build" / "html")).resolve()
+REPOSITORY = "https://github.com/someone/nerdrain"
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"  # for these tests alone: no page has it
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
@@ -172,6 +180,76 @@ class Visit:
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.wait_for_timeout(500)  # the theme answers a new width after 300 ms
         return self.page
+
+
+@pytest.fixture(scope="module")
+def addressed(tmp_path_factory):
+    """The book's front page and a small chapter, built as if the repository had an address."""
+    folder = tmp_path_factory.mktemp("addressed")
+    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    options = settings["sphinx"]["config"]
+    options["html_theme_options"]["repository_url"] = REPOSITORY
+    options["html_static_path"] = [str(ROOT / path) for path in options["html_static_path"]]
+    settings["sphinx"]["local_extensions"] = {"nerdrain_site": str(ROOT / "book" / "_ext")}
+    options["extensions"] = [name for name in options["extensions"] if name != "nerdrain_api"]
+    options.pop("default_role", None)
+    settings["execute"] = {"execute_notebooks": "off"}
+    settings["bibtex_bibfiles"] = [str(ROOT / "book" / "references.bib")]
+    settings.pop("html", None)
+    (folder / "_config.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    toc = {"format": "jb-book", "root": "index", "chapters": [{"file": "notebooks/small"}]}
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf-8")
+    (folder / "index.md").write_text("# Front\n\nA page that is no notebook.\n", encoding="utf-8")
+    cells = [nbformat.v4.new_markdown_cell("# Small", id="title")]
+    cells.append(nbformat.v4.new_code_cell("6 * 7", id="six"))
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    (folder / "notebooks").mkdir()
+    nbformat.write(notebook, folder / "notebooks" / "small.ipynb")
+    build = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", build, "build", str(folder), "-W", "-n"]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder / "_build" / "html"
+
+
+LAUNCH = {
+    "https://colab.research.google.com/github/someone/nerdrain/blob/{tag}/notebooks/small.ipynb",
+    "https://mybinder.org/v2/gh/someone/nerdrain/{tag}?urlpath=lab/tree/notebooks/small.ipynb",
+}
+
+
+def test_address_of_the_repository_brings_the_buttons(addressed):
+    tag = f"v{nerdrain.__version__}"
+    chapter = html.unescape((addressed / "notebooks" / "small.html").read_text(encoding="utf-8"))
+    for link in [*LAUNCH, REPOSITORY, REPOSITORY + "/issues/new"]:
+        assert f'href="{link.format(tag=tag)}' in chapter, link
+    front = (addressed / "index.html").read_text(encoding="utf-8")
+    assert f'href="{REPOSITORY}"' in front
+    assert "colab.research" not in front  # nothing to run there
+
+
+def test_buttons_are_accessible(addressed, browser):
+    visit = Visit(browser, addressed.as_uri())
+    visit.open((addressed / "notebooks" / "small.html").as_uri())
+    visit.page.evaluate(AXE.read_text(encoding="utf-8"))
+    for scheme, width in SCREENS:
+        opened = visit.show(scheme, width)
+        opened.locator(".dropdown-launch-buttons > button").click()
+        for name in ("Colab", "Binder"):
+            assert opened.locator(f".dropdown-launch-buttons a:has-text('{name}')").is_visible()
+        assert opened.evaluate(VIOLATIONS) == [], (scheme, width)
+        opened.locator(".dropdown-launch-buttons > button").click()
+    visit.context.close()
+
+
+def test_book_has_launch_buttons_only_with_an_address():
+    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    address = settings["sphinx"]["config"]["html_theme_options"]["repository_url"]
+    for page in PAGES:
+        text = (SITE / page).read_text(encoding="utf-8")
+        launched = bool(address) and page.startswith("notebooks/")
+        assert ("launch-buttons" in text) == launched, page
 
 
 @pytest.fixture

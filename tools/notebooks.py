@@ -3,6 +3,11 @@
     python tools/notebooks.py                     # run and rewrite all of notebooks/
     python tools/notebooks.py notebooks/rain.ipynb
     python tools/notebooks.py --check             # run nothing; name what is not in that form
+    python tools/notebooks.py --sync              # run nothing; rewrite the cell that installs
+
+The first code cell of a notebook installs the package where it is missing, at the version of
+`nerdrain.__version__` and from the `repository_url` of _config.yml. It is written here and nowhere
+else. Where the package is there, as wherever a notebook is built or tested, it does nothing.
 
 An unchanged notebook that runs again then shows no difference: no times, no addresses, no widget
 state (the book's build makes its own), no metadata of the editor, and pictures encoded alike.
@@ -13,6 +18,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import json
 import re
 import sys
 import uuid
@@ -20,9 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import yaml
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from PIL import Image
+
+import nerdrain
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -33,6 +42,27 @@ NOTEBOOK_METADATA = {
 }
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 LARGE_PNG = 150_000  # characters: a photograph's figure, which JPEG makes four times smaller
+INSTALL = """\
+# On a machine without the package, such as Colab, this cell installs it with its photographs.
+# Elsewhere it does nothing. (tools/notebooks.py writes this cell.)
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("nerdrain") is None:
+    repository, tag, clone = {address}, {tag}, "nerdrain-book"
+    if not repository:
+        raise ModuleNotFoundError(
+            "this kernel has no nerdrain: run `pip install -e .` in a clone of its repository."
+        )
+    if not Path(clone).exists():
+        git = ["git", "clone", "--quiet", "--depth=1", f"--branch={{tag}}"]
+        subprocess.run([*git, repository, clone], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "-e", clone], check=True)
+    sys.path.insert(0, str(Path(clone).resolve()))  # pip's own entry counts from the next start
+"""
 INTERACTIVE = "An interactive figure: run the cell, or see the built book."
 
 
@@ -90,9 +120,41 @@ def tidy(notebook: NotebookNode, name: str) -> None:
                 tidy_output(output, f"{name}#{cell.id}#{place}")
 
 
+def install_source() -> str:
+    """Return the source of the cell that installs, for this version and the address in use."""
+    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    options = settings["sphinx"]["config"]["html_theme_options"]
+    address = options.get("repository_url") or ""
+    tag = options.get("repository_branch") or f"v{nerdrain.__version__}"
+    literals = {"address": json.dumps(address), "tag": json.dumps(tag)}
+    return INSTALL.format(**literals).rstrip("\n")
+
+
+def put_install_cell(notebook: NotebookNode) -> None:
+    """Bring the cell that installs in step, or put one before the first code cell.
+
+    It has no output and changes no other cell's, so a notebook that was run stays as it was run.
+    """
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    found = [cell for cell in code if cell.get("id") == "install"]
+    if not found:
+        found = [nbformat.v4.new_code_cell(id="install")]
+        notebook.cells.insert(notebook.cells.index(code[0]), found[0])
+        if code[0].execution_count == 1:  # it was run: so was this cell, in effect
+            found[0].execution_count = 1
+            for cell in code:
+                cell.execution_count = cell.execution_count and cell.execution_count + 1
+    found[0].source = install_source()
+    # Nothing for readers of the page, folded in JupyterLab.
+    found[0].metadata = nbformat.from_dict(
+        {"jupyter": {"source_hidden": True}, "tags": ["remove-cell"]}
+    )
+
+
 def run(path: Path) -> NotebookNode:
     """Execute a notebook in its own folder, from a fresh kernel."""
     notebook = nbformat.read(path, as_version=4)
+    put_install_cell(notebook)
     client = NotebookClient(
         notebook,
         timeout=600,
@@ -120,6 +182,8 @@ def untidy(path: Path) -> list[str]:
         faults.append("was not run from a fresh kernel, top to bottom")
     if any(out.output_type == "error" for cell in code for out in cell.outputs):
         faults.append("holds an error")
+    if not code or code[0].get("id") != "install" or code[0].source != install_source():
+        faults.append("starts with another cell that installs than `make notebooks` writes")
     tidy(notebook, path.name)
     if text_of(notebook) != before:
         faults.append("is not in the committed form")
@@ -131,12 +195,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="all of notebooks/ unless given")
     parser.add_argument("--check", action="store_true", help="run nothing, only look")
+    parser.add_argument("--sync", action="store_true", help="rewrite the cell that installs")
     options = parser.parse_args(arguments)
     paths = [p.resolve() for p in options.notebooks] or sorted(ROOT.glob("notebooks/*.ipynb"))
     if options.check:
         faults = [fault for path in paths for fault in untidy(path)]
         print("\n".join(faults), end="\n" if faults else "")
         return 1 if faults else 0
+    if options.sync:
+        for path in paths:
+            notebook = nbformat.read(path, as_version=4)
+            put_install_cell(notebook)
+            tidy(notebook, path.name)
+            path.write_text(text_of(notebook), encoding="utf-8", newline="\n")
+        return 0
     for path in paths:
         print(f"running {path.relative_to(ROOT)}", flush=True)
         notebook = run(path)

@@ -1,7 +1,8 @@
-"""What this book adds to Sphinx: a table of the photographs' credits, and markup that all can read.
+"""What this book adds to Sphinx: a table of credits, buttons that launch a chapter, mended markup.
 
-`photo-credits` is a directive. The markup is mended after Sphinx wrote a page's text: tools that read
-a page aloud are told wrong or outdated things by some of what the theme and its extensions write.
+The directive `photo-credits` lists the photographs' authors and licences. Buttons that lead to the
+repository, to Colab and to Binder appear as soon as `_config.yml` names the repository's address.
+What tools that read a page aloud would be told wrongly is mended after a page's text is written.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
+
+import nerdrain
 
 # What is written, and what goes there instead.
 MENDED_MARKUP = {
@@ -70,6 +74,26 @@ class PhotoCredits(SphinxDirective):
         return [nodes.table("", group, classes=["photo-credits"])]
 
 
+def add_launch_buttons(app: Sphinx, config: Config) -> None:
+    """Fill in the theme's options that follow from `repository_url`; without it, add nothing.
+
+    A chapter is launched at the version that the page shows: the tag of the package's version,
+    unless `repository_branch` names another. The chapter's first cell installs the same.
+    """
+    options = config.html_theme_options
+    address = options.get("repository_url") or ""
+    if not address:
+        return
+    options.setdefault("repository_branch", f"v{nerdrain.__version__}")
+    options.setdefault("use_repository_button", True)
+    options.setdefault("use_issues_button", "bitbucket" not in address)
+    launch = options.setdefault("launch_buttons", {})
+    launch.setdefault("notebook_interface", "jupyterlab")
+    launch.setdefault("binderhub_url", "https://mybinder.org")
+    if "github.com" in address:  # Colab opens notebooks from nowhere else
+        launch.setdefault("colab_url", "https://colab.research.google.com")
+
+
 def mend_markup(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -79,7 +103,8 @@ def mend_markup(
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directive and the mending."""
+    """Register the directive, the buttons and the mending."""
     app.add_directive("photo-credits", PhotoCredits)
+    app.connect("config-inited", add_launch_buttons)
     app.connect("html-page-context", mend_markup)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
