@@ -7,6 +7,7 @@ are computed before and compressed, and the browser alone links them to the slid
 import base64
 import html
 import io
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from PIL import Image
 from nerdrain.errors import NerdrainError
 
 if TYPE_CHECKING:
+    from IPython.display import HTML
     from ipywidgets import VBox
 
 __all__ = ["image_slider"]
@@ -74,6 +76,28 @@ def _frame(picture: bytes, alt: str, caption: str) -> str:
     )
 
 
+def _without_widgets(frames: Sequence[str], labels: Sequence[str], name: str, value: int) -> "HTML":
+    """The same slider as plain HTML, for front ends whose ipywidgets are older than 8: Colab's."""
+    from IPython.display import HTML
+
+    parts = [
+        f"<div{'' if index == value else ' hidden'}>{frame}</div>"
+        for index, frame in enumerate(frames)
+    ]
+    choose = (
+        "const parts = this.parentNode.querySelectorAll('div');"
+        "parts.forEach((part, index) => { part.hidden = index !== Number(this.value); });"
+        "this.setAttribute('aria-valuetext', JSON.parse(this.dataset.labels)[this.value]);"
+    )
+    texts = [str(label) for label in labels]
+    control = (
+        f'<input type="range" min="0" max="{len(parts) - 1}" value="{value}" style="width:100%" '
+        f'aria-label="{html.escape(name)}" aria-valuetext="{html.escape(texts[value])}" '
+        f'data-labels="{html.escape(json.dumps(texts))}" oninput="{html.escape(choose)}">'
+    )
+    return HTML(f"<div>{''.join(parts)}{control}</div>")
+
+
 def image_slider(
     frames: Sequence[Any],
     labels: Sequence[str],
@@ -83,7 +107,7 @@ def image_slider(
     value: int = 0,
     width: int = 640,
     budget_kb: int = 110,
-) -> "VBox":
+) -> "VBox | HTML":
     """A picture with a slider below that chooses among frames; it needs no kernel once made.
 
     The arrow keys, Page Up/Down, Home and End move the slider when it has the focus. The frames are
@@ -103,7 +127,8 @@ def image_slider(
 
     Returns:
         A VBox of the Stack of pictures and the slider. In a notebook with a kernel, observe
-        ``widget.children[1]``'s ``index`` to compute more.
+        ``widget.children[1]``'s ``index`` to compute more. Where ipywidgets is older than 8, as on
+        Colab, the same as HTML without widgets.
 
     Raises:
         NerdrainError: no frames, unequal numbers or sizes, or `value` is not the index of a frame.
@@ -123,13 +148,13 @@ def image_slider(
     if len({picture.size for picture in pictures}) != 1:
         raise NerdrainError("the frames of a slider must all be of one size.")
     data = _compress(pictures, budget_kb * 1000)
-    children = [
-        ipywidgets.HTML(
-            _frame(picture, text, f"{html.escape(description)}: <b>{html.escape(str(label))}</b>")
-        )
+    shown = [
+        _frame(picture, text, f"{html.escape(description)}: <b>{html.escape(str(label))}</b>")
         for picture, text, label in zip(data, texts, labels, strict=True)
     ]
-    stack = ipywidgets.Stack(children, selected_index=value)
+    if not hasattr(ipywidgets, "Stack"):
+        return _without_widgets(shown, labels, description, value)
+    stack = ipywidgets.Stack([ipywidgets.HTML(frame) for frame in shown], selected_index=value)
     slider = ipywidgets.SelectionSlider(
         options=[(str(label), index) for index, label in enumerate(labels)],
         index=value,

@@ -185,6 +185,15 @@ def test_frames_have_pixels_captions_and_alternative_texts():
     assert 'alt="one &lt;"' in own[0].value and 'alt="two"' in own[1].value
 
 
+def test_ipywidgets_7_gets_the_slider_without_widgets(monkeypatch):
+    monkeypatch.delattr(ipywidgets, "Stack")  # Colab has ipywidgets 7
+    shown = slide([PHOTO, PHOTO / 2, PHOTO / 4], value=1, description="A & B").data
+    assert shown.count("<figure") == 3
+    assert re.findall(r"<div( hidden)?><figure", shown) == [" hidden", "", " hidden"]
+    assert 'type="range" min="0" max="2" value="1"' in shown
+    assert 'aria-label="A &amp; B" aria-valuetext="0.1"' in shown
+
+
 def test_frames_fit_the_budget():
     x, y = np.meshgrid(np.linspace(0, 20, 400), np.linspace(0, 15, 300))
     frames = [(np.sin(x * (k + 1)) * np.cos(y * x / 9) + 1) / 2 for k in range(11)]
