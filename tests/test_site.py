@@ -71,6 +71,19 @@ PICTURE_FILTERS = """() => [...document.querySelectorAll('main img')]
 UNRENDERED_MATH = """() => [...document.querySelectorAll('.math')]
     .filter(math => !math.querySelector('mjx-container')).length"""
 
+# Paper has no use for these, and cannot scroll.
+SHOWN_ON_SCREEN_ONLY = """() => [...document.querySelectorAll(
+        '.bd-sidebar, .bd-header-article, .prev-next-footer, .copybtn, .widget-slider')]
+    .filter(part => part.checkVisibility()).map(part => part.className)"""
+CUT_OFF = """() => [...document.querySelectorAll('main :is(pre, .output, mjx-container, table)')]
+    .filter(part => part.checkVisibility() && getComputedStyle(part).overflowX !== 'visible'
+        && part.scrollWidth > part.clientWidth + 1)
+    .map(part => part.textContent.slice(0, 80))"""
+# [is the code of a figure, what its summary says on paper] of each part that stays folded.
+FOLDED = """() => [...document.querySelectorAll('main details:not([open])')].map(part => [
+    part.closest('.tag_hide-input') !== null,
+    getComputedStyle(part.querySelector('summary'), '::after').content])"""
+
 # Folded parts are read, too: hints, solutions, the code of figures.
 UNFOLD = """() => {
     for (const part of document.querySelectorAll('details')) part.open = true;
@@ -285,6 +298,24 @@ def test_page_is_whole_without_a_network(visited):
     pictures = opened.evaluate(PICTURES)
     assert [p for p in pictures if not p[1]] == []
     assert [p for p in pictures if len(p[2]) < 4] == []
+    assert visited.faults == []
+
+
+def test_page_prints_well(visited):
+    """Black on white, whole lines, no controls, and nothing folded but the code of figures."""
+    opened = visited.page
+    opened.emulate_media(media="print", color_scheme="dark")
+    opened.set_viewport_size({"width": 680, "height": 960})  # what A4 leaves between its margins
+    opened.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
+    assert opened.evaluate("() => document.documentElement.dataset.theme") == "light"
+    assert opened.evaluate(SHOWN_ON_SCREEN_ONLY) == []
+    assert opened.evaluate(CUT_OFF) == []
+    for within, printed in opened.evaluate(FOLDED):
+        assert within and "folded" in printed
+    opened.evaluate("() => window.dispatchEvent(new Event('afterprint'))")
+    opened.emulate_media(media="screen")
+    assert opened.evaluate("() => document.documentElement.dataset.theme") == "dark"
+    assert opened.locator("main details[open]").count() == 0
     assert visited.faults == []
 
 

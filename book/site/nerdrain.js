@@ -65,4 +65,27 @@
   window.addEventListener("load", () => {
     for (const box of document.querySelectorAll(SCROLLING)) focusable.observe(box);
   });
+
+  // On paper nothing can be unfolded: hints, solutions and answers are printed, in light colours. The
+  // code of figures stays folded and says so (nerdrain.css).
+  let folded = [];
+  let theme;
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const summary of document.querySelectorAll("main summary:has(> .collapsed)")) {
+      const held = summary.querySelector(".collapsed").textContent.trim().replace(/^Show (the )?/, "");
+      summary.dataset.printed = held.charAt(0).toUpperCase() + held.slice(1);
+    }
+  });
+  window.addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("main details:not([open])")];
+    folded = folded.filter((part) => !part.closest(".tag_hide-input"));
+    for (const part of folded) part.open = true;
+    theme ??= document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+  });
+  window.addEventListener("afterprint", () => {
+    for (const part of folded) part.open = false;
+    if (theme) document.documentElement.dataset.theme = theme;
+    theme = undefined;
+  });
 })();
