@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import traceback
 from itertools import pairwise
 from pathlib import Path
 
@@ -91,6 +92,9 @@ UNFOLD = """() => {
 }"""
 VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
     .flatMap(({id, nodes}) => nodes.map(node => [id, node.target.join(' '), node.html]))"""
+
+TWO_FRAMES = """() => new Promise(
+    done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"""
 
 # The pictures a reader sees, in the order of the page.
 VISIBLE_PICTURES = """() => [...document.querySelectorAll('main img')]
@@ -191,8 +195,17 @@ class Visit:
         """Change the screen, and wait until the page has followed."""
         self.page.emulate_media(color_scheme=scheme)
         self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.wait_for_timeout(500)  # the theme answers a new width after 300 ms
+        self.page.evaluate(TWO_FRAMES)
         return self.page
+
+    def violations(self):
+        """What axe finds, once the page has settled: the theme answers a new width after 300 ms."""
+        for wait in (0, 1000):
+            self.page.wait_for_timeout(wait)
+            found = self.page.evaluate(VIOLATIONS)
+            if not found:
+                break
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +245,7 @@ LAUNCH = {
 }
 
 
-def test_address_of_the_repository_brings_the_buttons(addressed):
+def test_address_of_the_repository_brings_the_buttons(addressed, browser):
     tag = f"v{nerdrain.__version__}"
     chapter = html.unescape((addressed / "notebooks" / "small.html").read_text(encoding="utf-8"))
     for link in [*LAUNCH, REPOSITORY, REPOSITORY + "/issues/new"]:
@@ -241,8 +254,6 @@ def test_address_of_the_repository_brings_the_buttons(addressed):
     assert f'href="{REPOSITORY}"' in front
     assert "colab.research" not in front  # nothing to run there
 
-
-def test_buttons_are_accessible(addressed, browser):
     visit = Visit(browser, addressed.as_uri())
     visit.open((addressed / "notebooks" / "small.html").as_uri())
     visit.page.evaluate(AXE.read_text(encoding="utf-8"))
@@ -251,7 +262,7 @@ def test_buttons_are_accessible(addressed, browser):
         opened.locator(".dropdown-launch-buttons > button").click()
         for name in ("Colab", "Binder"):
             assert opened.locator(f".dropdown-launch-buttons a:has-text('{name}')").is_visible()
-        assert opened.evaluate(VIOLATIONS) == [], (scheme, width)
+        assert visit.violations() == [], (scheme, width)
         opened.locator(".dropdown-launch-buttons > button").click()
     visit.context.close()
 
@@ -272,23 +283,13 @@ def visit(browser, address):
     visit.context.close()
 
 
-@pytest.fixture(scope="module", params=PAGES)
-def visited(request, browser, address):
-    """Each page in turn, loaded once for all tests of it."""
-    visit = Visit(browser, address)
-    visit.name = request.param
-    visit.open(address + request.param)
-    yield visit
-    visit.context.close()
-
-
 def test_the_site_is_built_and_a_browser_is_there(browser, address):
     assert (SITE / "index.html").is_file()
     assert [page for page in PAGES if page.startswith("notebooks/")] != []
     assert WITH_SLIDER != []
 
 
-def test_page_is_whole_without_a_network(visited):
+def is_whole_without_a_network(visited):
     opened = visited.page
     assert opened.locator("article h1").count() == (0 if visited.name == "search.html" else 1)
 
@@ -301,7 +302,7 @@ def test_page_is_whole_without_a_network(visited):
     assert visited.faults == []
 
 
-def test_page_prints_well(visited):
+def prints_well(visited):
     """Black on white, whole lines, no controls, and nothing folded but the code of figures."""
     opened = visited.page
     opened.emulate_media(media="print", color_scheme="dark")
@@ -319,7 +320,7 @@ def test_page_prints_well(visited):
     assert visited.faults == []
 
 
-def test_page_fits_every_screen(visited):
+def fits_every_screen(visited):
     visited.page.evaluate(UNFOLD)
     for scheme, width in SCREENS:
         opened = visited.show(scheme, width)
@@ -328,19 +329,18 @@ def test_page_fits_every_screen(visited):
     assert visited.faults == []
 
 
-def test_page_is_accessible(visited):
+def is_accessible(visited):
     if not AXE.is_file():
         unavailable("there is no axe-core: run `python tools/site_assets.py`")
     visited.page.evaluate(UNFOLD)
     visited.page.evaluate(AXE.read_text(encoding="utf-8"))
     for scheme, width in SCREENS[:2]:
-        assert visited.show(scheme, width).evaluate(VIOLATIONS) == [], (scheme, width)
+        visited.show(scheme, width)
+        assert visited.violations() == [], (scheme, width)
 
 
-def test_every_slider_changes_its_picture(visited):
+def every_slider_changes_its_picture(visited):
     """By keyboard through all frames on a phone, by a tap on a wide screen; nothing else moves."""
-    if not sliders_of(visited.name):
-        pytest.skip("no interactive figure")
     visited.page.evaluate(UNFOLD)
     for scheme, width in SCREENS[:2]:
         opened = visited.show(scheme, width)
@@ -370,7 +370,27 @@ def test_every_slider_changes_its_picture(visited):
     assert visited.faults == []
 
 
-@pytest.mark.parametrize("page", PAGES)
+CHECKS = [is_whole_without_a_network, prints_well, fits_every_screen, is_accessible]
+CHECKS += [every_slider_changes_its_picture]
+
+
+@pytest.mark.parametrize("page", sorted(PAGES, key=sliders_of, reverse=True))  # the longest first
+def test_page(browser, address, page):
+    """All checks of a page, which is loaded once; one that fails does not hide the next."""
+    visited = Visit(browser, address)
+    visited.name = page
+    visited.open(address + page)
+    failed = []
+    for check in CHECKS:
+        try:
+            check(visited)
+        except Exception:  # a time-out counts as much as an assertion
+            failed.append(f"{check.__name__}: {traceback.format_exc(limit=-1)}")
+    visited.context.close()
+    assert not failed, "\n".join(failed)
+
+
+@pytest.mark.parametrize("page", ["book/index.html", "search.html", *WITH_SLIDER])
 def test_page_opens_from_a_folder(browser, page):
     """A reader who unpacked the book from an archive has no server."""
     if "book/index.html" not in PAGES:
