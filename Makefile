@@ -16,18 +16,17 @@ ASSETS := _build/assets/.installed
 INDEX := _build/html/index.html
 BUNDLE := _build/nerdrain-book.zip
 
-# One thread: the chapters' networks are small, and threads that wait for each other are slower.
-JUPYTER_BOOK := OMP_NUM_THREADS=1 $(BIN)/jupyter-book build . -W -n --keep-going
+JUPYTER_BOOK := $(BIN)/jupyter-book build . -W -n --keep-going
 NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg -n $(WORKERS) --dist loadscope
 
-RUNS := runs/nerd-rain-tiny-1 runs/nerd-rain-tiny-2
+RUNS := runs/nerd-rain-tiny-1 runs/nerd-rain-tiny-2 runs/nerd-rain-tiny-3
 
 .PHONY: checkpoints help env book test lint types unit nbval strict site lab bench notebooks constraints clean
 
 help:
 	@echo "make book       the environment, then the book at $(INDEX) and as $(BUNDLE)"
-	@echo "make test       the environment, then lint, types, unit tests, notebooks, book and browser tests"
+	@echo "make test       the environment, then lint, types, unit tests, the book and its pages"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make bench      the benchmarks; each prints its table"
 	@echo "make checkpoints  train the shipped models again, from their recipes; hours"
@@ -46,11 +45,13 @@ $(ASSETS): $(INSTALLED) package.json package-lock.json tools/site_assets.py
 	@touch $@
 
 book: $(ASSETS)
+	$(BIN)/python tools/run_book.py --workers $(WORKERS)
 	$(JUPYTER_BOOK)
 	@$(BIN)/python tools/bundle.py
 	@echo "The book is at $(CURDIR)/$(INDEX)"
 
-test: lint types unit nbval strict site
+# Every notebook runs once, for the pages; `site` compares what it printed. `make nbval` runs them again.
+test: lint types unit strict site
 	@echo "All checks passed."
 
 lint: $(INSTALLED)
@@ -69,11 +70,12 @@ nbval: $(INSTALLED)
 
 # From nothing, so that no page or execution of an earlier build is reused.
 strict: $(ASSETS)
-	rm -rf _build/html _build/.doctrees _build/jupyter_execute _build/.jupyter_cache
+	rm -rf _build/html _build/.doctrees _build/jupyter_execute
+	$(BIN)/python tools/run_book.py --afresh --workers $(WORKERS)
 	$(JUPYTER_BOOK)
 
 site: $(ASSETS)
-	$(BIN)/pytest -n $(WORKERS) tests/test_site.py tests/test_site_links.py
+	$(BIN)/pytest -n $(WORKERS) tests/test_site*.py
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab notebooks

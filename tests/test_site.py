@@ -217,7 +217,8 @@ def addressed(tmp_path_factory):
     options["html_theme_options"]["repository_url"] = REPOSITORY
     options["html_static_path"] = [str(ROOT / path) for path in options["html_static_path"]]
     settings["sphinx"]["local_extensions"] = {"nerdrain_site": str(ROOT / "book" / "_ext")}
-    options["extensions"] = [name for name in options["extensions"] if name != "nerdrain_api"]
+    elsewhere = {"nerdrain_api", "nerdrain_cache"}
+    options["extensions"] = [name for name in options["extensions"] if name not in elsewhere]
     options.pop("default_role", None)
     settings["execute"] = {"execute_notebooks": "off"}
     settings["bibtex_bibfiles"] = [str(ROOT / "book" / "references.bib")]
