@@ -19,6 +19,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from nerdrain.complexity import complexity
+from nerdrain.config import PRESETS
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
@@ -150,3 +153,28 @@ def test_a_number_is_found_rounded_and_not_otherwise():
     assert numbers_in_code("x = {'a': 1_800, 'b': 2e-3}  # 7.5\nassert 16 <= y < 20.5") == [
         1800, 2e-3, 16, 20.5,
     ]  # fmt: skip
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_sizes_in_the_readme_are_what_the_package_counts():
+    row = r"^\| `([\w-]+)` \| (\d+) \| ([\d,]+) \| ([\d.]+) G \| ([\d.]+) G \|$"
+    rows = re.findall(row, README, flags=re.MULTILINE)
+    assert {row[0] for row in rows} == {"nerd-rain", "nerd-rain-s"}
+    for name, *written in rows:
+        config = PRESETS[name]
+        cost = complexity(config)
+        macs = [f"{count / 1e9:.1f}" for count in (cost.released_macs, cost.macs)]
+        assert written == [str(config.width), f"{cost.parameters:,}", *macs]
+    assert f"# {complexity(PRESETS['nerd-rain']).parameters:,} parameters" in README
+
+
+def test_quality_in_the_readme_is_that_of_the_model_card():
+    """The card's table is what benchmarks/bench_quality.py prints; the README quotes it."""
+    folder = ROOT / "data" / "checkpoints" / "nerd-rain-tiny"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    quoted = README[README.index("On the 16 test photographs") : README.index("prints this")]
+    numbers = re.findall(r"\d+\.\d\d", quoted)
+    assert len(numbers) == 10
+    assert [number for number in numbers if number not in card] == []
