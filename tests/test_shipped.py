@@ -39,15 +39,26 @@ class TestShipped:
         assert hashlib.sha256(content).hexdigest() == digests[f"{name}/model.safetensors"]
         assert len(content) <= 5_000_000
 
-    def test_it_is_the_preset_trained_by_the_recipe(self, name: str) -> None:
-        recipe = read_recipe(FOLDER / name / "recipe.yaml")
-        assert recipe == read_recipe(RECIPES / f"{name}.yaml")
-        assert nerdrain.load_model(name).config == recipe.config == nerdrain.PRESETS[name]
+    def test_it_is_the_preset_trained_by_the_recipes(self, name: str) -> None:
+        files = sorted((FOLDER / name).glob("recipe-*.yaml"))
+        for leg, file in enumerate(files, start=1):
+            recipe = read_recipe(file)
+            assert file.name == f"recipe-{leg}.yaml"
+            assert recipe == read_recipe(RECIPES / f"{name}-{leg}.yaml")
+            assert recipe.config == nerdrain.PRESETS[name]
+            before = f"runs/{name}-{leg - 1}/model.safetensors" if leg > 1 else None
+            assert recipe.init == before
+        assert files
+        assert nerdrain.load_model(name).config == nerdrain.PRESETS[name]
 
-    def test_the_log_ends_with_the_recipe(self, name: str) -> None:
-        with (FOLDER / name / "log.csv").open(encoding="utf-8") as lines:
-            last = list(csv.DictReader(lines))[-1]
-        assert int(last["step"]) == read_recipe(FOLDER / name / "recipe.yaml").steps
+    def test_every_log_ends_with_its_recipe(self, name: str) -> None:
+        logs = sorted((FOLDER / name).glob("log-*.csv"))
+        for log in logs:
+            with log.open(encoding="utf-8") as lines:
+                last = list(csv.DictReader(lines))[-1]
+            recipe = log.with_name(log.name.replace("log", "recipe")).with_suffix(".yaml")
+            assert int(last["step"]) == read_recipe(recipe).steps
+        assert len(logs) == len(list((FOLDER / name).glob("recipe-*.yaml")))
 
     def test_the_card_gives_the_command_that_measures(self, name: str) -> None:
         card = (FOLDER / name / "README.md").read_text(encoding="utf-8")
