@@ -104,3 +104,18 @@ def test_sync_puts_the_cell_first_and_leaves_what_was_run(tool, tmp_path):
     tool.main(["--sync", str(path)])
     assert tool.untidy(path) == []
     assert ADDRESS in nbformat.read(path, as_version=4).cells[1].source
+
+
+def test_a_notebook_as_text_for_git_diff(tool, tmp_path):
+    path = write_notebook(tmp_path)
+    notebook = nbformat.read(path, as_version=4)
+    picture = nbformat.v4.new_output("display_data", data={"image/png": "aGVsbG8=\n"})
+    notebook.cells[1].outputs.append(picture)
+    nbformat.write(notebook, path)
+    command = [sys.executable, str(ROOT / "tools" / "notebook_text.py"), str(path)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8")
+    blocks = shown.stdout.strip().split("\n\n")
+    assert blocks[0] == "=== markdown title\n# Title"
+    assert blocks[1].startswith("=== code one\n1 + 1\n> 0\n> [image/png ")
+    assert "aGVsbG8" not in shown.stdout
+    assert "*.ipynb diff=notebook" in (ROOT / ".gitattributes").read_text(encoding="utf-8")
