@@ -2,7 +2,7 @@
 
     git config diff.notebook.textconv "python3 tools/notebook_text.py"
 
-Once that is said in a clone, .gitattributes sees to the rest. A cell comes with its id and metadata,
+Once that is said in a clone, .gitattributes sees to the rest. A cell comes with id and metadata,
 then its source, then what it prints; of a picture only that it is there, and if it is another.
 """
 
