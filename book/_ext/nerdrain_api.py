@@ -89,7 +89,7 @@ def as_written(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
     columns = [n for n, line in enumerate(lines) if re.match(r"\S+ {3,}\S", line)]
     if len(columns) > 1:
         lines[columns[0] : columns[-1] + 1] = [
-            *("::", ""),
+            *(".. code-block:: text", ""),
             *(f"    {line}" for line in lines[columns[0] : columns[-1] + 1]),
         ]
     for number, line in enumerate(lines):
@@ -119,14 +119,33 @@ def tidy(app: Sphinx, doctree: nodes.document) -> None:
             paragraph.parent.remove(paragraph)
 
 
+def mend_signatures(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Parameters, one a line, are written as a list of definitions without terms: no such list."""
+
+    def mended(found: re.Match[str]) -> str:
+        text = found[0]
+        for tag, role in (("dl", "parameters"), ("dd", "parameter")):
+            text = text.replace(f"<{tag}>", f'<span class="sig-{role}">')
+            text = text.replace(f"</{tag}>", "</span>")
+        return text
+
+    body = context.get("body", "")
+    context["body"] = re.sub(r"<dl>\s*<dd>.*?</dl>", mended, body, flags=re.DOTALL)
+
+
 def link_to_reference(app: Sphinx, doctree: nodes.document) -> None:
     """End a chapter with links to the reference of its modules."""
     folder, _, stem = app.env.docname.rpartition("/")
     sections = [node for node in doctree.children if isinstance(node, nodes.section)]
     if folder != "notebooks" or stem not in CHAPTERS or not sections:
         return
+    pages = [page for page in CHAPTERS[stem] if f"book/api/{page}" in app.env.found_docs]
+    if not pages:  # a build of a few pages alone
+        return
     paragraph = nodes.paragraph("", "The package's own description of this chapter's modules: ")
-    for number, page in enumerate(CHAPTERS[stem]):
+    for number, page in enumerate(pages):
         if number:
             paragraph += nodes.Text(", ")
         paragraph += addnodes.pending_xref(
@@ -212,6 +231,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-docstring", as_written, priority=400)
     app.connect("autodoc-process-bases", drop_object)
+    app.connect("html-page-context", mend_signatures)
     app.connect("doctree-read", tidy)
     app.connect("doctree-read", link_to_reference)
     for field in PyObject.doc_field_types:  # Sphinx calls a class's attributes variables

@@ -55,12 +55,17 @@
   });
 
   // What the theme's own markup leaves out: the site's name is a way through the site like the
-  // list below it, and the search button is called by all the words that it shows.
+  // list below it, the search button is called by all the words that it shows, and what unfolds a part of
+  // the list says which.
   document.addEventListener("DOMContentLoaded", () => {
     const front = document.querySelector(".navbar-brand")?.closest(".sidebar-primary-item");
     front?.setAttribute("role", "navigation");
     front?.setAttribute("aria-label", "Front page");
     document.querySelector(".search-button-field")?.removeAttribute("aria-label");
+    for (const summary of document.querySelectorAll(".bd-sidebar-primary summary")) {
+      const part = summary.closest("li")?.querySelector("a")?.textContent.trim();
+      summary.setAttribute("aria-label", `Pages of ${part}`);
+    }
   });
   window.addEventListener("load", () => {
     for (const box of document.querySelectorAll(SCROLLING)) focusable.observe(box);
