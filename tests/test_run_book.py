@@ -1,7 +1,6 @@
 """tools/run_book.py and the cache of executed notebooks: what runs, is kept, is forgotten."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import nbformat
@@ -13,7 +12,6 @@ ROOT = Path(__file__).resolve().parent.parent
 def load(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # so that another process finds what it is to run
     spec.loader.exec_module(module)
     return module
 
@@ -34,7 +32,6 @@ def root(tmp_path):
 
 
 def test_runs_what_is_missing_and_says_what_failed(root, monkeypatch, capfd):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     tool = load(ROOT / "tools" / "run_book.py")
     monkeypatch.setattr(tool, "ROOT", root)
     monkeypatch.setattr(tool, "CACHE", root / "_build" / ".jupyter_cache")

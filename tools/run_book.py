@@ -14,8 +14,7 @@ import re
 import shutil
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
@@ -67,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         except KeyError:
             missing.append(path)
     failed = 0
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+    with ThreadPoolExecutor(options.workers) as pool:  # each kernel is a process of its own
         runs = {pool.submit(run, path): path for path in missing}
         for done in as_completed(runs):
             name = runs[done].relative_to(ROOT)
