@@ -26,7 +26,7 @@ RUNS := runs/nerd-rain-tiny-1 runs/nerd-rain-tiny-2 runs/nerd-rain-tiny-3
 
 help:
 	@echo "make book       the environment, then the book at $(INDEX) and as $(BUNDLE)"
-	@echo "make test       the environment, then lint, types, unit tests, the book and its pages"
+	@echo "make test       the environment, then lint, types, unit tests, notebooks, the book and its pages"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make bench      the benchmarks; each prints its table"
 	@echo "make checkpoints  train the shipped models again, from their recipes; hours"
@@ -50,8 +50,8 @@ book: $(ASSETS)
 	@$(BIN)/python tools/bundle.py
 	@echo "The book is at $(CURDIR)/$(INDEX)"
 
-# Every notebook runs once, for the pages; `site` compares what it printed. `make nbval` runs them again.
-test: lint types unit strict site
+# Every notebook runs twice: for nbval, and for the pages, whose numbers `site` compares too.
+test: lint types unit nbval strict site
 	@echo "All checks passed."
 
 lint: $(INSTALLED)

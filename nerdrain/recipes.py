@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import yaml
 
@@ -15,8 +15,8 @@ from nerdrain.config import PRESETS, NeRDRainConfig
 from nerdrain.errors import NerdrainError
 from nerdrain.losses import LossWeights
 
-Precision = Literal["fp32", "bf16", "fp16"]
-RateScaling = Literal["none", "sqrt", "linear"]
+PRECISIONS = ("fp32", "bf16", "fp16")
+RATE_SCALINGS = ("none", "sqrt", "linear")
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,13 @@ class Recipe:
     Attributes:
         model: A preset's name.
         changes: Configuration fields to change in it.
-        init: A shipped model or a file whose weights the run starts from; None draws them.
-        photos: Folder of clean photographs to rain on; None takes the repository's own, by their
-            split. Or, for real pairs, see `pairs`.
+        init: A shipped model or a file to start from; None draws weights.
+        photos: Folder of clean photographs to rain on; None takes the repository's, by their split.
         pairs: A benchmark's folder, with `layout`; None trains on synthetic rain.
         layout: How `pairs` is laid out, a name of `nerdrain.datasets.LAYOUTS`.
         held_back: Of the training photographs or backgrounds, every so-many-th is validated on and
             not trained on. The repository's own photographs have a split, which holds instead.
-        style: Style of the synthetic rain: "light", "heavy" or "mixed", or shares of these.
+        style: Synthetic rain: "light", "heavy" or "mixed", or shares of these.
         mode: How synthetic rain is put on: "additive", "screen", "veil" or "mixed".
         dry: Share of synthetic training pairs without rain.
         patch: Pixels a side of a training crop (section 4.1: 256).
@@ -51,18 +50,17 @@ class Recipe:
         weights: Of the loss terms `freq`, `edge` and `inr` (equation 6: 0.01, 0.05 and 0.1).
         clip: Largest norm of the gradient; 0 does not clip.
         jump: A step whose loss is so many times the median of the last ones is skipped; 0 takes it.
-        average: Decay of the weights' exponential moving average, which is what is validated and
-            saved; 0 takes the last weights.
+        average: Decay of the weights' moving average, which is validated and saved; 0 for none.
         precision: "fp32", or "bf16" or "fp16" autocast.
         channels_last: Whether tensors hold their channels innermost.
-        compile: Whether `torch.compile` compiles the network.
+        compile: Whether `torch.compile` compiles the blocks.
         checkpointing: Whether blocks are computed again in the backward pass, to save memory.
         workers: Processes that load data; 0 loads in the training process.
         seed: Of weights, order, crops and rain.
-        validate_every: Steps between two looks at the validation photographs.
+        validate_every: Steps between two validations.
         log_every: Steps between two lines of the log.
         save_minutes: Minutes between two checkpoints that a killed run can go on from.
-        keep: How many of these are kept.
+        keep: How many are kept.
     """
 
     model: str = "nerd-rain-tiny"
@@ -114,28 +112,21 @@ class Recipe:
             raise NerdrainError("average must be in [0, 1), and rate above 0.")
         if not 0 <= self.dry <= 1:
             raise NerdrainError("dry is a share: give a number in [0, 1].")
-        choices = {
-            "model": tuple(PRESETS),
-            "precision": get_args(Precision),
-            "scale_rate": get_args(RateScaling),
-        }
+        choices = {"model": PRESETS, "precision": PRECISIONS, "scale_rate": RATE_SCALINGS}
         for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise NerdrainError(
-                    f"{name}: {getattr(self, name)}: choose one of {', '.join(known)}."
-                )
+            value = getattr(self, name)
+            if value not in known:
+                raise NerdrainError(f"{name}: {value}: choose one of {', '.join(known)}.")
         for name in self.weights:
             _known(name, asdict(LossWeights()), "weights: there is no loss term")
         self._check_progressive()
 
     def _check_progressive(self) -> None:
         for part in self.progressive:
-            if set(part) != {"share", "patch", "batch"} or not all(
-                type(v) in (int, float) and v > 0 for v in part.values()
-            ):
-                raise NerdrainError(
-                    f"progressive: {part}: write each part as {{share: 0.5, patch: 64, batch: 4}}."
-                )
+            numbers = all(type(v) in (int, float) and v > 0 for v in part.values())
+            if set(part) != {"share", "patch", "batch"} or not numbers:
+                form = "{share: 0.5, patch: 64, batch: 4}"
+                raise NerdrainError(f"progressive: {part}: write each part as {form}.")
         total = sum(part["share"] for part in self.progressive)
         if self.progressive and not math.isclose(total, 1, abs_tol=1e-6):
             raise NerdrainError(f"progressive: the shares sum to {total:g}; make it 1.")
@@ -160,11 +151,7 @@ def recipes_dir() -> Path:
 
 
 def find_recipe(name: str | Path) -> Path:
-    """The file that a path or a name such as "rain200l" or "ablations/table-5-none" stands for.
-
-    Raises:
-        NerdrainError: no such file; the recipes that come with the package are named.
-    """
+    """The file that a path or a shipped name, e.g. "ablations/table-5-none", stands for."""
     ours = recipes_dir() / f"{name}.yaml"
     if not Path(name).is_file() and ours.is_file():
         return ours
@@ -178,14 +165,12 @@ def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) ->
     """A recipe from a YAML file, some of its values replaced.
 
     Args:
-        path: The file, or the name of one that comes with the package; missing keys keep the
-            defaults of `Recipe`. A key ``extends`` names a file beside it whose values it replaces.
-        overrides: Values as text, read as YAML, e.g. ``{"rate": "2e-4"}``. A dot reaches inside:
-            ``"changes.fidelity"``.
+        path: The file, or the name of a shipped one; missing keys keep the defaults of `Recipe`. A
+            key ``extends`` names a file beside it whose values it replaces.
+        overrides: Values as YAML text; a dot reaches inside, ``{"changes.width": "8"}``.
 
     Raises:
-        NerdrainError: No such file, not a recipe, or a key that is not there (the nearest one is
-            named) or a value that cannot be.
+        NerdrainError: No such file, no recipe, an unknown key (the nearest is named), a bad value.
     """
     path = find_recipe(path)
     try:
@@ -202,8 +187,7 @@ def _values(path: Path, depth: int = 0) -> dict[str, Any]:
         values = None
     if not isinstance(values, dict) or not values:
         raise NerdrainError("not a recipe; write `key: value` lines, as in `recipes/`.")
-    base = values.pop("extends", None)
-    if base is None:
+    if (base := values.pop("extends", None)) is None:
         return values
     beside = path.parent / str(base)
     if not beside.is_file() or depth > 4:
@@ -270,9 +254,9 @@ def _as_type_of(key: str, value: Any, default: Any) -> Any:
     if isinstance(default, int):
         return _number(key, value, "a whole number", whole=True)
     if isinstance(default, list):
-        if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
-            raise NerdrainError(f"{key}: {value!r} should be a list of mappings.")
-        return value
+        if isinstance(value, list) and all(isinstance(part, dict) for part in value):
+            return value
+        raise NerdrainError(f"{key}: {value!r} should be a list of mappings.")
     if isinstance(default, dict) or (key == "style" and isinstance(value, dict)):
         if not isinstance(value, dict):
             raise NerdrainError(f"{key}: {value!r} should be a mapping.")
