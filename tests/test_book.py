@@ -117,6 +117,14 @@ def test_chapter_and_reference_link_to_each_other(stem):
         assert f"(../../notebooks/{stem}.ipynb)" in reference()[name]
 
 
+@pytest.mark.parametrize("entry", [c for c in LISTED if "title" in c], ids=lambda c: c["file"])
+def test_chapter_is_listed_under_its_number_and_heading(entry):
+    stem = Path(entry["file"]).name
+    number = list(extension().CHAPTERS).index(stem)
+    heading = chapter(stem).splitlines()[0].removeprefix("# ")
+    assert entry["title"] == f"{number}. {heading}"
+
+
 def test_glossary_says_where_each_word_is_met():
     for word, text in terms().items():
         assert re.search(r"[Cc]hapter|\{py:", text), f"{word}: link to a chapter or to code"

@@ -20,7 +20,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.roles import XRefRole
 from sphinx.util.docutils import SphinxDirective
 
-#: Chapter (a file of notebooks/) -> the pages of book/api/ that hold its modules.
+#: Chapter (a file of notebooks/), numbered from 0 -> the pages of book/api/ with its modules.
 CHAPTERS = {
     "rain": ("rain", "metrics"),
     "coordinates": ("coordinates",),
@@ -144,7 +144,7 @@ def link_to_reference(app: Sphinx, doctree: nodes.document) -> None:
     pages = [page for page in CHAPTERS[stem] if f"book/api/{page}" in app.env.found_docs]
     if not pages:  # a build of a few pages alone
         return
-    paragraph = nodes.paragraph("", "The package's own description of this chapter's modules: ")
+    paragraph = nodes.paragraph("", "The reference of this chapter's modules: ")
     for number, page in enumerate(pages):
         if number:
             paragraph += nodes.Text(", ")
