@@ -48,6 +48,9 @@ class PositionalEncoding(nn.Module):
         levels: L, the number of octaves; the paper sets 4.
         include_pi: Multiply the frequencies by pi: the released code does, the paper does not.
 
+    Raises:
+        NerdrainError: `levels` is less than 1.
+
     Shape:
         ``(..., d)`` to ``(..., 2 * levels * d)``: for each octave d sines, then d cosines.
     """
@@ -90,7 +93,10 @@ class Neighbours(NamedTuple):
     weight: Float[Tensor, "2 queries"]
 
     def nearest(self) -> Neighbours:
-        """Only the nearer point of each pair, with the whole weight: no interpolation."""
+        """Only the nearer point of each pair, with the whole weight: no interpolation.
+
+        One row in place of two, shape ``(1, queries)``. Of two that are equally near, the lower.
+        """
         upper = (self.weight[1] > self.weight[0]).long()[None]
         code, offset = self.code.gather(0, upper), self.offset.gather(0, upper)
         return Neighbours(code, offset, torch.ones_like(offset))
