@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from nerdrain._strict_yaml import read_mapping, read_yaml
 from nerdrain.config import PRESETS, NeRDRainConfig
 from nerdrain.errors import NerdrainError
 from nerdrain.losses import LossWeights
@@ -110,21 +111,25 @@ class Recipe:
             raise NerdrainError("give either epochs or steps, 1 or more, and leave the other at 0.")
         if not 0 <= self.average < 1 or self.rate <= 0:
             raise NerdrainError("average must be in [0, 1), and rate above 0.")
+        if max(self.rate, self.final_rate) > 1e6 or self.seed >= 2**32:
+            raise NerdrainError("rate and final_rate must be 1e6 or less, and seed below 2**32.")
         if not 0 <= self.dry <= 1:
             raise NerdrainError("dry is a share: give a number in [0, 1].")
         choices = {"model": PRESETS, "precision": PRECISIONS, "scale_rate": RATE_SCALINGS}
         for name, known in choices.items():
-            value = getattr(self, name)
-            if value not in known:
+            if (value := getattr(self, name)) not in known:
                 raise NerdrainError(f"{name}: {value}: choose one of {', '.join(known)}.")
         for name in self.weights:
             _known(name, asdict(LossWeights()), "weights: there is no loss term")
+        for name in self.changes:
+            _known(name, PRESETS[self.model].to_dict(), "No such configuration field:")
         self._check_progressive()
 
     def _check_progressive(self) -> None:
+        kinds = {"share": (int, float), "patch": (int,), "batch": (int,)}
         for part in self.progressive:
-            numbers = all(type(v) in (int, float) and v > 0 for v in part.values())
-            if set(part) != {"share", "patch", "batch"} or not numbers:
+            numbers = all(type(v) in kinds.get(k, ()) and v > 0 for k, v in part.items())
+            if part.keys() != kinds.keys() or not numbers:
                 form = "{share: 0.5, patch: 64, batch: 4}"
                 raise NerdrainError(f"progressive: {part}: write each part as {form}.")
         total = sum(part["share"] for part in self.progressive)
@@ -152,11 +157,9 @@ def recipes_dir() -> Path:
 
 def find_recipe(name: str | Path) -> Path:
     """The file that a path or a shipped name, e.g. "ablations/table-5-none", stands for."""
-    ours = recipes_dir() / f"{name}.yaml"
-    if not Path(name).is_file() and ours.is_file():
-        return ours
-    if Path(name).is_file():
-        return Path(name)
+    for path in (Path(name), recipes_dir() / f"{name}.yaml"):
+        if path.is_file():
+            return path
     names = ", ".join(sorted(path.stem for path in recipes_dir().glob("*.yaml")))
     raise NerdrainError(f"{name}: no such recipe; give a file, or one of {names}.")
 
@@ -181,12 +184,7 @@ def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) ->
 
 def _values(path: Path, depth: int = 0) -> dict[str, Any]:
     """What a file and those that it extends say."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        values = None
-    if not isinstance(values, dict) or not values:
-        raise NerdrainError("not a recipe; write `key: value` lines, as in `recipes/`.")
+    values = read_mapping(path, f"extends: {path.name}: " * (depth > 0))
     if (base := values.pop("extends", None)) is None:
         return values
     beside = path.parent / str(base)
@@ -199,8 +197,8 @@ def _overridden(values: dict[str, Any], overrides: Mapping[str, str]) -> dict[st
     """The recipe's values with those of `--set` in their place."""
     for key, text in overrides.items():
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = read_yaml(text)
+        except ValueError:
             raise NerdrainError(f"--set {key}={text}: the value is not YAML; quote it.") from None
         head, _, inner = key.partition(".")
         if not inner:
@@ -262,4 +260,6 @@ def _as_type_of(key: str, value: Any, default: Any) -> Any:
             raise NerdrainError(f"{key}: {value!r} should be a mapping.")
         numeric = key in ("style", "weights")
         return {k: _number(f"{key}.{k}", v, "a number") if numeric else v for k, v in value.items()}
+    if value is None and default is not None:
+        raise NerdrainError(f"{key}: it needs a value; leave the line out for {default}.")
     return value if value is None else str(value)

@@ -95,8 +95,16 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
         ("steps: many", "steps: 'many' should be a whole number"),
         ("steps: 2.5", "steps: 2.5 should be a whole number"),
         ("rate: [1]", "rate: [1] should be a number"),
+        ("steps: 1\nsteps: 2", "(line 2: steps is there twice)"),
+        ("steps: 2020-13-45", "not a recipe; write `key: value` lines"),
+        ("[" * 3000, "not a recipe; write `key: value` lines"),
+        ("steps: 1\nseed: 4294967296", "seed below 2**32"),
+        ("steps: 1\nrate: 1e300", "rate and final_rate must be 1e6 or less"),
+        ("steps: 1\nstyle: null", "style: it needs a value"),
+        ("steps: 1\nchanges: {1: 8}", "No such configuration field: 1; known are"),
+        ("steps: 1\nprogressive: [{share: 1, patch: .inf, batch: 1}]", "write each part as"),
         ("changes: 3", "changes: 3 should be a mapping"),
-        ("steps: 1\nchanges: {widht: 8}", "No such configuration field: widht"),
+        ("steps: 1\nchanges: {widht: 8}", "No such configuration field: widht; did you mean width"),
         ("steps: 1\nmodel: resnet", "model: resnet: choose one of nerd-rain"),
         ("steps: 0", "give either epochs or steps, 1 or more"),
         ("steps: 1\nepochs: 1", "give either epochs or steps, 1 or more"),
@@ -143,6 +151,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
     ("key", "text", "message"),
     [
         ("steps", "[", "--set steps=[: the value is not YAML"),
+        ("photos", "2020-13-45", "--set photos=2020-13-45: the value is not YAML"),
         ("steps.x", "3", "--set steps.x: steps is one value"),
     ],
 )
@@ -155,3 +164,9 @@ def test_mistaken_overrides_are_named(tmp_path: Path, key: str, text: str, messa
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(NerdrainError, match=r"nowhere\.yaml: no such recipe"):
         read_recipe(tmp_path / "nowhere.yaml")
+
+
+def test_a_broken_base_is_named(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("- a", encoding="utf-8")
+    with pytest.raises(NerdrainError, match=r"extends: base\.yaml: not a recipe"):
+        read_recipe(write(tmp_path, "extends: base.yaml"))
