@@ -1,12 +1,14 @@
 """The curves of a training run, drawn from its log. Needs the extra "book", as `plotting` does."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from nerdrain.checkpoints import write_atomically
 from nerdrain.errors import NerdrainError
 from nerdrain.plotting import STYLE
 
@@ -15,33 +17,43 @@ def read_log(run: Path) -> dict[str, list[tuple[int, float]]]:
     """A run's ``log.csv`` as curves: each column's (step, value), empty cells left out.
 
     Raises:
-        NerdrainError: there is no log, or nothing in it.
+        NerdrainError: there is no log, nothing in it, or it is another program's.
     """
     path = run / "log.csv"
     if not path.is_file():
         raise NerdrainError(f"{path}: no such log; give the folder of a training run.")
     curves: dict[str, list[tuple[int, float]]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                step = int(row["step"])
-                for name, value in row.items():
-                    if value and name != "step":
-                        curves.setdefault(name, []).append((step, float(value)))
-            except (KeyError, TypeError, ValueError):
-                raise NerdrainError(f"{path}, line {number}: not a line of a log.") from None
+    number = 1
+    try:
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+            number += 1
+            step = int(row["step"])
+            for name, value in row.items():
+                if value and name != "step":
+                    curves.setdefault(name, []).append((step, float(value)))
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise NerdrainError(f"{path}, line {number}: not a line of a log.") from None
     if not curves:
         raise NerdrainError(f"{path} is empty: nothing was logged yet.")
+    if "total" not in curves:
+        raise NerdrainError(f"{path}: it has no losses; give the folder of a training run.")
     return curves
 
 
 def plot_run(run: Path, out: Path | None = None) -> Path:
-    """Draw a run's losses, PSNR and learning rate into one picture, and return where it is."""
-    curves = read_log(run)
-    figure = draw_curves(curves)
+    """Draw a run's losses, PSNR and learning rate into one picture, and return where it is.
+
+    Raises:
+        NerdrainError: as for `read_log`, or the picture cannot be written there.
+    """
+    figure = draw_curves(read_log(run))
     path = out or run / "curves.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    kind = path.suffix[1:].lower()
+    if kind not in figure.canvas.get_supported_filetypes() or path.is_dir():
+        raise NerdrainError(f"{path}: name a file that ends in .png, .pdf or .svg.")
+    content = io.BytesIO()
+    figure.savefig(content, format=kind)
+    write_atomically(path, content.getvalue())
     return path
 
 

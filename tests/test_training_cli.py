@@ -50,6 +50,15 @@ def test_logs_that_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "is empty: nothing was logged yet" in fails_in_a_sentence("plot", tmp_path)
     (tmp_path / "log.csv").write_text("step,total\n1,x\n")
     assert "line 2: not a line of a log" in fails_in_a_sentence("plot", tmp_path)
+    for content in (b"\xff\xfe", b"step,total\n1," + b"9" * 200_000):
+        (tmp_path / "log.csv").write_bytes(content)
+        assert "line 1: not a line of a log" in fails_in_a_sentence("plot", tmp_path)
+    (tmp_path / "log.csv").write_text("step,other\n1,2\n")
+    assert "it has no losses" in fails_in_a_sentence("plot", tmp_path)
+    (tmp_path / "log.csv").write_text("step,total\n1,2\n")
+    for out in (tmp_path, tmp_path / "curves.xyz"):
+        sentence = fails_in_a_sentence("plot", tmp_path, "-o", out)
+        assert "name a file that ends in .png" in sentence
     monkeypatch.setitem(sys.modules, "nerdrain.curves", None)  # as where matplotlib is missing
     assert 'pip install "nerdrain[book]"' in fails_in_a_sentence("plot", tmp_path)
 
