@@ -12,7 +12,8 @@ import io
 import math
 import multiprocessing
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -22,16 +23,19 @@ from scipy.stats import t as students_t
 
 from nerdrain.batches import middle
 from nerdrain.checkpoints import write_atomically
-from nerdrain.errors import NerdrainError
+from nerdrain.errors import NerdrainError, Stopped
 from nerdrain.metrics import psnr_matlab_y
+from nerdrain.network import NeRDRain
 from nerdrain.paper import Ablation, Variant, ablation
 from nerdrain.photos import load_photo, photo_names
 from nerdrain.rain import add_rain
 from nerdrain.recipes import Recipe, read_recipe
-from nerdrain.runs import RunFolder
+from nerdrain.runs import RunFolder, StopRequest
 from nerdrain.training import train
 
 FIDELITIES = ("paper", "released")
+GRACE = 10
+"""Seconds in which runs save that were told to stop, before they are told again."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,6 @@ class Run:
         state = RunFolder(folder, self.recipe, resume=True, writes=False).load()
         if state is None:
             raise NerdrainError(f"{folder}: its last checkpoint is gone; run the ablation again.")
-        from nerdrain.network import NeRDRain
-
         model = NeRDRain(self.recipe.config).eval()
         model.load_state_dict(state["average"])
         psnr = measure(model, self.style)
@@ -138,6 +140,9 @@ def run_ablation(
         out: a folder; it gets a folder for each run, and ``results.csv``.
         jobs: runs at once.
         device: as for `nerdrain.pick_device`.
+
+    Raises:
+        NerdrainError: it was asked to stop, or a run failed; those under way are finished first.
     """
     results: list[Result] = []
 
@@ -146,14 +151,29 @@ def run_ablation(
         write_results(results, out / "results.csv")
         return result
 
-    if jobs == 1:
-        for run in runs:
-            yield note(run.finish(out, torch.get_num_threads(), device))
-        return
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=fresh) as pool:
-        for future in as_completed([pool.submit(run.finish, out, 1, device) for run in runs]):
-            yield note(future.result())
+    try:
+        if jobs == 1:
+            for run in runs:
+                yield note(run.finish(out, torch.get_num_threads(), device))
+            return
+        fresh = multiprocessing.get_context("spawn")
+        with StopRequest() as stop, ProcessPoolExecutor(jobs, mp_context=fresh) as pool:
+            waiting, running = list(runs), set[Future[Result]]()
+            while waiting or running:
+                if stop.received:
+                    wait(running, timeout=GRACE)  # Ctrl-C reaches them too, SIGTERM may not
+                    for process in multiprocessing.active_children():
+                        process.terminate()
+                    raise Stopped
+                while waiting and len(running) < jobs:  # no more: what has begun cannot be undone
+                    running.add(pool.submit(waiting.pop(0).finish, out, 1, device))
+                done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                yield from (note(future.result()) for future in done)
+    except Stopped:
+        raise NerdrainError(f"stopped, and saved in {out}; the same command goes on.") from None
+    except BrokenProcessPool:
+        reason = "a run was killed, perhaps for memory; lower --jobs, and the command goes on."
+        raise NerdrainError(f"{out}: {reason}") from None
 
 
 def write_results(results: Iterable[Result], path: Path) -> None:

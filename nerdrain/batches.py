@@ -7,7 +7,8 @@ any number of processes and workers can share a run, and a run can go on from an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -117,6 +118,8 @@ class TrainingData:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        if recipe.pairs is not None and recipe.photos is not None:
+            raise NerdrainError("photos and pairs are both given: set the one to train on.")
         if recipe.pairs is None:
             self.photos = clean_photos(recipe, "train")
             self.size = len(self.photos)
@@ -127,6 +130,7 @@ class TrainingData:
         whole = {"share": 1.0, "patch": recipe.patch, "batch": recipe.batch}
         self.steps = recipe.steps or -(-recipe.epochs * self.size // recipe.batch)
         self.parts = self._parts(recipe.progressive or [whole])
+        self.stream(recipe.patch)  # says now, not after the folder is claimed, what is no rain
 
     def _parts(self, shares: Sequence[dict[str, float]]) -> list[Part]:
         parts: list[Part] = []
@@ -180,11 +184,11 @@ class TrainingData:
         for part in self.parts:
             if step < part.last:
                 shares = Shares(part, max(step, part.first), rank, processes)
-                yield from DataLoader(
-                    self.stream(part.patch),
-                    batch_sampler=shares,
-                    num_workers=self.recipe.workers,
+                workers = self.recipe.workers
+                loader = DataLoader(
+                    self.stream(part.patch), batch_sampler=shares, num_workers=workers
                 )
+                yield from told_as_here(loader)
 
     def validation(self) -> dict[str, list[ValidationPair]]:
         """Pairs that are never trained on: the middles of held-back images, (H, W, 3) each."""
@@ -201,6 +205,21 @@ class TrainingData:
             ]
             for style in VALIDATION_STYLES
         }
+
+
+def told_as_here(loader: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of a loader, whose processes' errors are told as if they were this one's."""
+    try:
+        yield from loader
+    except NerdrainError as error:  # a worker puts its traceback before the sentence
+        raise NerdrainError(str(error).rstrip().split("NerdrainError: ")[-1]) from None
+    except RuntimeError as error:
+        if not re.match(r"DataLoader worker \(pid", str(error)):
+            raise
+        raise NerdrainError(
+            "a process that loads data was killed, most likely because memory, or shared memory, "
+            "is full: set workers lower, or to 0."
+        ) from None
 
 
 def middle(image: np.ndarray) -> np.ndarray:

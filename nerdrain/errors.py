@@ -7,3 +7,7 @@ class NerdrainError(ValueError):
 
 class ImageWarning(UserWarning):
     """A file holds more than is read from it, such as further frames."""
+
+
+class Stopped(NerdrainError):
+    """A training run was asked to stop, and has saved."""

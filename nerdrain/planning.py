@@ -12,7 +12,7 @@ from nerdrain.losses import HybridLoss, LossWeights
 from nerdrain.network import NeRDRain
 from nerdrain.recipes import Recipe
 from nerdrain.training import forward
-from nerdrain.training_options import make_accelerator, with_options
+from nerdrain.training_options import full_memory_told, make_accelerator, with_options
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def plan_run(recipe: Recipe, device: str | None = None, repeat: int = 3) -> Plan
     reset_peak_memory(where)
     parts = []
     for part in data.parts:
-        image = torch.rand(part.batch, 3, part.patch, part.patch)
+        with full_memory_told([part]):
+            image = torch.rand(part.batch, 3, part.patch, part.patch)
 
         def step(image: torch.Tensor = image) -> None:
             terms, _ = forward(network, loss, image, image, where, recipe)
@@ -90,7 +91,8 @@ def plan_run(recipe: Recipe, device: str | None = None, repeat: int = 3) -> Plan
             accelerator.backward(terms.total)
             optimiser.step()
 
-        seconds = median_seconds(step, where, repeat=repeat)
+        with full_memory_told([part]):
+            seconds = median_seconds(step, where, repeat=repeat)
         parts.append(PartPlan(part.patch, part.batch, part.last - part.first, seconds))
     parameters = sum(p.numel() for p in model.parameters())
     return Plan(where, parameters, data.size, parts, peak_memory_mib(where))

@@ -15,7 +15,8 @@ import io
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nerdrain.checkpoints import write_atomically
+from nerdrain.checkpoints import WEIGHTS, write_atomically
 from nerdrain.errors import NerdrainError
 from nerdrain.recipes import Recipe, read_recipe
 
@@ -49,7 +50,8 @@ class RunFolder:
         self.path, self.recipe, self.writes = path, recipe, writes
         self.log = Log(path / "log.csv")
         self.saved_at = time.monotonic()
-        if (path / "recipe.yaml").exists():
+        begun = bool(self.states()) or (path / WEIGHTS).exists()  # else there is nothing to lose
+        if begun and (path / "recipe.yaml").exists():
             if not resume:
                 raise NerdrainError(
                     f"{path}: it already holds a run; go on with it by --resume, choose another "
@@ -58,9 +60,33 @@ class RunFolder:
             self._check_same(read_recipe(path / "recipe.yaml"))
 
     def begin(self) -> None:
-        """Claim the folder."""
+        """Claim the folder until the process ends.
+
+        Raises:
+            NerdrainError: another process trains in it, or it cannot be written.
+        """
         if self.writes:
-            write_atomically(self.path / "recipe.yaml", self.recipe.to_yaml().encode())
+            recipe = self.path / "recipe.yaml"
+            if recipe.is_file():
+                self._lock(recipe)
+            write_atomically(recipe, self.recipe.to_yaml().encode())
+            self._lock(recipe)
+            for part in self.path.rglob(".*.part"):  # what a killed process was writing
+                part.unlink(missing_ok=True)
+
+    def _lock(self, file: Path) -> None:
+        """Keep other processes out, where the system can: not on Windows, nor on every network."""
+        with suppress(ImportError):
+            import fcntl
+
+            self._locked = file.open("r+b")
+            try:
+                fcntl.lockf(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                reason = "another process trains in it; wait for its end, or choose another folder."
+                raise NerdrainError(f"{self.path}: {reason}") from None
+            except OSError:  # a file system without locks
+                pass
 
     def _check_same(self, before: Recipe) -> None:
         names = [n for n in vars(before) if n not in FREE]
@@ -73,10 +99,13 @@ class RunFolder:
 
     def states(self) -> list[Path]:
         """The files of complete states, oldest first."""
-        return sorted((self.path / "checkpoints").glob("step-*.pt"))
+        return sorted((self.path / "checkpoints").glob("step-[0-9]*.pt"))
 
-    def load(self) -> dict[str, Any] | None:
+    def load(self, restore: Callable[[Mapping[str, Any]], object] = dict) -> dict[str, Any] | None:
         """The newest state that can be read, on the CPU; None where the run has none.
+
+        Args:
+            restore: Is given the state; one that it cannot take counts as one that cannot be read.
 
         Raises:
             NerdrainError: there are states and none can be read.
@@ -85,10 +114,12 @@ class RunFolder:
         for path in reversed(self.states()):
             try:
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+                step = int(state["step"])
+                restore(state)
             except Exception:  # a damaged file can make the reader fail in any way
                 broken.append(path.name)
                 continue
-            self.log.resume(state["step"])
+            self.log.resume(step)
             return state
         if broken:
             raise NerdrainError(
@@ -102,7 +133,9 @@ class RunFolder:
         return time.monotonic() - self.saved_at >= 60 * self.recipe.save_minutes
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write a state whole, then remove the oldest ones.
+        """Bring the log up to date and write a state whole, then remove the oldest ones.
+
+        None is removed while steps are broken: those before may be the last good ones.
 
         Raises:
             NerdrainError: it could not be written; the states before it are whole.
@@ -110,14 +143,14 @@ class RunFolder:
         self.saved_at = time.monotonic()
         if not self.writes:
             return
+        self.log.flush()  # first: a run that goes on cuts what is too much, and cannot add
         content = io.BytesIO()
         torch.save(dict(state), content)
-        write_atomically(
-            self.path / "checkpoints" / f"step-{state['step']:09d}.pt", content.getvalue()
-        )
-        self.log.flush()
-        for old in self.states()[: -self.recipe.keep]:
-            old.unlink(missing_ok=True)
+        path = self.path / "checkpoints" / f"step-{state['step']:09d}.pt"
+        write_atomically(path, content.getvalue())
+        if not state["broken"]:  # later states than this one could not be read
+            for old in [p for p in self.states() if p <= path][: -self.recipe.keep]:
+                old.unlink(missing_ok=True)
 
     def show(self, step: int, rows: Sequence[Sequence[np.ndarray]]) -> None:
         """Write a picture of images (H, W, 3) in [0, 1], row by row, each row of equal sizes."""
@@ -137,7 +170,7 @@ class RunFolder:
 class Log:
     """``log.csv``, and the same for TensorBoard where that is installed.
 
-    Columns are those of the first line; values that a later line lacks stay empty.
+    Columns are those of all lines; values that a line lacks stay empty.
     """
 
     def __init__(self, path: Path) -> None:
@@ -146,10 +179,23 @@ class Log:
         self._board: Any = None
 
     def resume(self, step: int) -> None:
-        """Keep what was logged up to a step, so that a run that goes on logs nothing twice."""
+        """Keep what was logged up to a step, so that a run that goes on logs nothing twice.
+
+        Raises:
+            NerdrainError: the file is not a log.
+        """
         if self.path.is_file():
-            with self.path.open(encoding="utf-8", newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+            try:
+                with self.path.open(encoding="utf-8", newline="") as file:
+                    rows = list(csv.DictReader(file, strict=True))
+                self.rows = [row for row in rows if int(row["step"]) <= step]
+                if any(None in row for row in rows):
+                    raise ValueError("more values than columns")
+            except (KeyError, TypeError, ValueError, csv.Error):
+                raise NerdrainError(
+                    f"{self.path}: not the log of a run; put it back, or move it away and a new "
+                    "one begins."
+                ) from None
 
     def write(self, row: Mapping[str, str]) -> None:
         """Add a line."""
@@ -164,7 +210,8 @@ class Log:
         if not self.rows:
             return
         text = io.StringIO()
-        writer = csv.DictWriter(text, self.rows[0].keys(), lineterminator="\n")
+        columns = dict.fromkeys(name for row in self.rows for name in row)
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         write_atomically(self.path, text.getvalue().encode())

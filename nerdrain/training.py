@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from nerdrain.batches import TrainingData, ValidationPair
 from nerdrain.checkpoints import WEIGHTS, load_model, save_checkpoint
 from nerdrain.devices import describe_device, seed_everything
-from nerdrain.errors import NerdrainError
+from nerdrain.errors import NerdrainError, Stopped
 from nerdrain.losses import HybridLoss, LossTerms, LossWeights
 from nerdrain.metrics import psnr_matlab_y
 from nerdrain.network import Derained, NeRDRain
 from nerdrain.recipes import Recipe, read_recipe
 from nerdrain.runs import RunFolder, StopRequest
-from nerdrain.training_options import make_accelerator, with_options
+from nerdrain.training_options import full_memory_told, make_accelerator, with_options
 from nerdrain.training_state import Meter, RunState, TrainingBar, WeightAverage
 
 PATIENCE = 10
@@ -79,11 +79,11 @@ def train(
     network, optimiser = accelerator.prepare(with_options(model, recipe), optimiser)
     loss = HybridLoss(LossWeights(**recipe.weights))
     state = RunState(model, average, optimiser, accelerator.scaler)
-    if saved := run.load():
-        state.load(saved)
+    run.load(state.load)
 
     meter = Meter(validation)
-    with StopRequest() as stop, TrainingBar(data.steps, state.step, show=main) as bar:
+    bar = TrainingBar(data.steps, state.step, show=main)
+    with StopRequest() as stop, bar, full_memory_told(data.parts):
         where = f"{describe_device(accelerator.device)} x {processes}"
         bar.say(f"{recipe.model} on {where}, from step {state.step}, into {folder}")
         batches = data.batches(state.step, accelerator.process_index, processes)
@@ -110,7 +110,7 @@ def train(
 
             last = state.step == data.steps
             scores: dict[str, float] = {}
-            if state.step % recipe.validate_every == 0 or last:
+            if (state.step % recipe.validate_every == 0 and not state.broken) or last:
                 bar.note("validating")
                 scores, pictures = validate(average.model, validation, accelerator)
                 bar.say(
@@ -127,7 +127,7 @@ def train(
             if scores or stopping or run.due():
                 run.save(state.save())
             if stopping:
-                raise NerdrainError(
+                raise Stopped(
                     f"stopped after step {state.step} of {data.steps}, which is saved in {folder}; "
                     "the same command with --resume goes on."
                 )
@@ -156,21 +156,13 @@ def forward(
     device: torch.device,
     recipe: Recipe,
 ) -> tuple[LossTerms, Tensor]:
-    """The loss and the derained batch; a full memory is told with the settings that help."""
-    try:
-        rainy, clean = rainy.to(device, non_blocking=True), clean.to(device, non_blocking=True)
-        if recipe.channels_last:
-            rainy = rainy.contiguous(memory_format=torch.channels_last)
-        output = network(rainy)
-        float32 = {n: x.float() for n, x in output._asdict().items() if x is not None}
-        return loss(Derained(**float32), clean), float32["full"].detach()
-    except RuntimeError as error:
-        if "memory" not in str(error):
-            raise
-        raise NerdrainError(
-            f"memory is full with {rainy.shape[0]} crops of {rainy.shape[-1]} pixels: lower batch "
-            "or patch, or set checkpointing to true or precision to bf16."
-        ) from None
+    """The loss and the derained batch."""
+    rainy, clean = rainy.to(device, non_blocking=True), clean.to(device, non_blocking=True)
+    if recipe.channels_last:
+        rainy = rainy.contiguous(memory_format=torch.channels_last)
+    output = network(rainy)
+    float32 = {n: x.float() for n, x in output._asdict().items() if x is not None}
+    return loss(Derained(**float32), clean), float32["full"].detach()
 
 
 def learning_rate(position: int, length: int, recipe: Recipe) -> float:

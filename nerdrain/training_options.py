@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from nerdrain.batches import Part
 from nerdrain.devices import pick_device
 from nerdrain.errors import NerdrainError
 from nerdrain.network import NeRDRain
@@ -21,6 +23,9 @@ from nerdrain.transformer import ChannelAttentionBlock, TransformerBlock
 
 COMPILED_SIZES = 64
 """Blocks of so many sizes are compiled; torch's own limit, 8, is fewer than three scales have."""
+
+FULL = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED")
+"""What processors, GPUs and their libraries say when memory is full."""
 
 
 def make_accelerator(recipe: Recipe, device: str | None) -> Accelerator:
@@ -60,3 +65,22 @@ def with_options(model: NeRDRain, recipe: Recipe) -> NeRDRain:
 def checkpointed(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Any]:
     """The function, computed again in the backward pass instead of remembered."""
     return lambda x: checkpoint(function, x, use_reentrant=False)
+
+
+@contextmanager
+def full_memory_told(parts: Sequence[Part]) -> Iterator[None]:
+    """Tell of a full memory with the settings that help.
+
+    Raises:
+        NerdrainError: memory is full, of the GPU or of the machine.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in FULL):
+            raise
+        largest = max(parts, key=lambda part: part.batch * part.patch**2)
+        raise NerdrainError(
+            f"memory is full with {largest.batch} crops of {largest.patch} pixels: lower batch "
+            "or patch, or set checkpointing to true or precision to bf16."
+        ) from None

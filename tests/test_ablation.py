@@ -1,6 +1,7 @@
 """Ablations: the runs that a table needs, what they measure, and what their seeds support."""
 
 import math
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from nerdrain.ablation import (
     table_rows,
     write_results,
 )
-from nerdrain.errors import NerdrainError
+from nerdrain.errors import NerdrainError, Stopped
 from nerdrain.network import NeRDRain
 from nerdrain.paper import ABLATIONS
 from nerdrain.recipes import read_recipe
@@ -78,6 +79,13 @@ def test_an_ablation_runs_measures_and_goes_on(
 
 
 def test_runs_at_once_are_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Future:
+        def __init__(self, run: ablation.Run) -> None:
+            self.run = run
+
+        def result(self) -> Result:
+            return Result(5, self.run.variant.name, self.run.fidelity, self.run.seed, 30.0, 1.0)
+
     class Pool:
         def __init__(self, jobs: int, mp_context: object) -> None:
             assert jobs == 2
@@ -88,23 +96,33 @@ def test_runs_at_once_are_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         def __exit__(self, *_: object) -> None: ...
 
         def submit(self, function, *arguments):  # type: ignore[no-untyped-def]
-            return function.__self__, arguments
+            assert arguments == (tmp_path, 1, "cpu")
+            return Future(function.__self__)
 
-    class Future:
-        def __init__(self, run: ablation.Run) -> None:
-            self.run = run
-
-        def result(self) -> Result:
-            return Result(5, self.run.variant.name, self.run.fidelity, self.run.seed, 30.0, 1.0)
-
-    def completed(submitted: list) -> list[Future]:
-        assert all(arguments == (tmp_path, 1, "cpu") for _, arguments in submitted)
-        return [Future(run) for run, _ in submitted]
+    def completed(running: set, **_: object) -> tuple[set, set]:
+        assert len(running) <= 2  # a stopped ablation begins no more
+        done = min(running, key=lambda future: future.run.name)
+        return {done}, running - {done}
 
     monkeypatch.setattr(ablation, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(ablation, "as_completed", completed)
+    monkeypatch.setattr(ablation, "wait", completed)
     runs = plan_ablation(5, "small", 1)
     assert len(list(run_ablation(runs, tmp_path, jobs=2, device="cpu"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(Stopped("x"), "stopped, and saved in"), (BrokenProcessPool("x"), "lower --jobs")],
+)
+def test_a_stopped_ablation_says_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ablation.Run, "finish", fails)
+    with pytest.raises(NerdrainError, match=message):
+        list(run_ablation(plan_ablation(5, "small", 1), tmp_path))
 
 
 def test_a_network_that_does_nothing_gains_nothing() -> None:

@@ -3,7 +3,11 @@
 import csv
 import math
 import os
+import shutil
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +18,11 @@ from training_help import SMALL, make_photos, recipe_file, small_recipe
 
 import nerdrain
 from nerdrain import checkpoints, training
-from nerdrain.batches import TrainingData
+from nerdrain.batches import TrainingData, told_as_here
 from nerdrain.errors import NerdrainError
 from nerdrain.network import NeRDRain
 from nerdrain.recipes import Recipe, read_recipe
+from nerdrain.runs import Log, RunFolder
 from nerdrain.training import learning_rate, set_rate, train
 from nerdrain.training_options import with_options
 from nerdrain.training_state import RunState, WeightAverage
@@ -142,7 +147,7 @@ def test_real_pairs_train_too(tmp_path: Path, photos: Path) -> None:
         folder.mkdir(parents=True)
         for path in photos.iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
-    file = recipe_file(tmp_path, photos, pairs=str(tmp_path / "set"), epochs=1, batch=7)
+    file = recipe_file(tmp_path, None, pairs=str(tmp_path / "set"), epochs=1, batch=7)
     run = train(file, run_dir=tmp_path / "run", device="cpu")
     (row,) = log_of(run)
     assert (row["step"], row["psnr_pairs"]) == ("1", row["psnr_mean"])
@@ -251,8 +256,15 @@ def test_full_memory_names_the_settings(
     ):
         train(file, {}, tmp_path / "run", "cpu")
 
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.Tensor, "backward", full)  # as is more likely
+    with pytest.raises(NerdrainError, match="memory is full with 2 crops"):
+        train(file, {}, tmp_path / "backward", "cpu")
+
+    monkeypatch.undo()
+
     def other(*_: object) -> None:
-        raise RuntimeError("a fault")
+        raise RuntimeError("a fault: an illegal memory access was encountered")
 
     monkeypatch.setattr(training.HybridLoss, "forward", other)
     with pytest.raises(RuntimeError, match="a fault"):
@@ -352,3 +364,117 @@ def test_the_log_goes_to_tensorboard_too(tmp_path: Path, photos: Path) -> None:
 def test_the_default_recipe_needs_a_length() -> None:
     with pytest.raises(NerdrainError, match="either epochs or steps"):
         Recipe()
+
+
+def test_a_state_of_another_network_is_passed_over(tmp_path: Path, photos: Path) -> None:
+    file = recipe_file(tmp_path, photos)
+    run = train(file, {}, tmp_path / "run", "cpu")
+    first, last = sorted((run / "checkpoints").iterdir())
+    whole = torch.load(last, weights_only=True)
+    torch.save(whole | {"model": {"a": torch.zeros(2)}}, last)
+    train(file, {}, run, "cpu", resume=True)
+    assert torch.load(last, weights_only=True)["model"].keys() == whole["model"].keys()
+    for path in (first, last):
+        torch.save([1, 2], path)
+    with pytest.raises(NerdrainError, match="no checkpoint can be read"):
+        train(file, {}, run, "cpu", resume=True)
+
+
+@pytest.mark.parametrize("text", ["hello\nworld\n", "step,total\nx,1\n", "step\n1,2\n", "\udcff"])
+def test_a_log_that_is_none_is_named(tmp_path: Path, photos: Path, text: str) -> None:
+    file = recipe_file(tmp_path, photos)
+    run = train(file, {}, tmp_path / "run", "cpu")
+    (run / "log.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(NerdrainError, match=r"log\.csv: not the log of a run; put it back"):
+        train(file, {}, run, "cpu", resume=True)
+
+
+def test_a_log_keeps_columns_that_others_added(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.csv")
+    log.rows = [{"step": "1", "mine": "3"}, {"step": "2", "total": "4"}]
+    log.flush()
+    assert log.path.read_text(encoding="utf-8") == "step,mine,total\n1,3,\n2,,4\n"
+
+
+def saving(folder: Path, keep: int = 1) -> RunFolder:
+    return RunFolder(folder, small_recipe(keep=keep), resume=True)
+
+
+def test_good_states_stay_while_steps_are_broken(tmp_path: Path) -> None:
+    run = saving(tmp_path)
+    for step, broken in ((1, 0), (2, 1), (3, 2)):
+        run.save({"step": step, "broken": broken})
+    assert [path.stem[-1] for path in run.states()] == ["1", "2", "3"]
+    run.save({"step": 4, "broken": 0})
+    assert [path.stem[-1] for path in run.states()] == ["4"]
+
+
+def test_a_later_state_that_cannot_be_read_costs_no_other(tmp_path: Path) -> None:
+    run = saving(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-000000009.pt").write_bytes(b"nothing")
+    run.save({"step": 7, "broken": 0})
+    state = run.load()
+    assert state is not None and state["step"] == 7
+
+
+def test_the_log_is_never_behind_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = saving(tmp_path)
+    run.log.rows = [{"step": "1"}]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nerdrain.runs.torch.save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.save({"step": 1, "broken": 0})
+    assert run.log.path.is_file()
+
+
+def test_a_folder_is_used_by_one_process(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    run = saving(tmp_path)
+    (tmp_path / ".log.csv.1.part").touch()  # left by a killed process
+    run.begin()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.yaml"]
+    code = (
+        "import sys; from pathlib import Path; from nerdrain.recipes import read_recipe;"
+        "from nerdrain.runs import RunFolder; path = Path(sys.argv[1]);"
+        "RunFolder(path, read_recipe(path / 'recipe.yaml'), resume=True).begin()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    other = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "another process trains in it" in other.stderr
+    run.begin()  # its own lock is none for itself
+
+
+def test_a_run_that_failed_at_its_beginning_claims_nothing(tmp_path: Path, photos: Path) -> None:
+    file = recipe_file(tmp_path, photos)
+    with pytest.raises(NerdrainError, match="no mode 'fog'"):
+        train(file, {"mode": "fog"}, tmp_path / "run", "cpu")
+    train(file, {}, tmp_path / "run", "cpu")
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_bad_image_is_told_by_any_process(tmp_path: Path, photos: Path, workers: str) -> None:
+    for side in ("input", "target"):
+        shutil.copytree(photos, tmp_path / "set" / "train" / side)
+    (tmp_path / "set" / "train" / "input" / "1.png").write_bytes(b"junk")
+    file = recipe_file(tmp_path, None, pairs=str(tmp_path / "set"), epochs=1)
+    with pytest.raises(NerdrainError) as caught:
+        train(file, {"workers": workers}, tmp_path / "run", "cpu")
+    assert str(caught.value).startswith(str(tmp_path / "set" / "train" / "input" / "1.png"))
+
+
+def test_a_killed_worker_is_told() -> None:
+    def killed() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        raise RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error.")
+        yield
+
+    with pytest.raises(NerdrainError, match="set workers lower, or to 0"):
+        next(told_as_here(killed()))
+
+
+def test_photos_beside_pairs_are_not_passed_over(photos: Path) -> None:
+    with pytest.raises(NerdrainError, match="photos and pairs are both given"):
+        TrainingData(small_recipe(photos=str(photos), pairs="set"))
