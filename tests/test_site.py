@@ -308,6 +308,7 @@ def prints_well(visited):
     opened = visited.page
     opened.emulate_media(media="print", color_scheme="dark")
     opened.set_viewport_size({"width": 680, "height": 960})  # what A4 leaves between its margins
+    opened.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
     opened.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
     assert opened.evaluate("() => document.documentElement.dataset.theme") == "light"
     assert opened.evaluate(SHOWN_ON_SCREEN_ONLY) == []
