@@ -8,9 +8,11 @@ any number of processes and workers can share a run, and a run can go on from an
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -111,6 +113,7 @@ class TrainingData:
         size: items in an epoch.
         steps: optimiser steps of the run.
         parts: the run's parts in order.
+        names: of the images trained on, in order, as one checksum.
 
     Raises:
         NerdrainError: the data is missing or too small.
@@ -121,12 +124,15 @@ class TrainingData:
         if recipe.pairs is not None and recipe.photos is not None:
             raise NerdrainError("photos and pairs are both given: set the one to train on.")
         if recipe.pairs is None:
-            self.photos = clean_photos(recipe, "train")
-            self.size = len(self.photos)
+            files = photo_files(recipe, "train")
+            self.photos = [read_image(path) for path in files]
+            names = [path.name for path in files]
         else:
             folder = PairedFolder(recipe.pairs, recipe.layout, "train")
             self.training, self.held_back = split_pairs(folder, recipe.held_back)
-            self.size = len(self.training)
+            names = [folder.pairs[i].name for i in self.training.indices]
+        self.size = len(names)
+        self.names = zlib.crc32("\n".join(names).encode())
         whole = {"share": 1.0, "patch": recipe.patch, "batch": recipe.batch}
         self.steps = recipe.steps or -(-recipe.epochs * self.size // recipe.batch)
         self.parts = self._parts(recipe.progressive or [whole])
@@ -197,7 +203,7 @@ class TrainingData:
             some = [self.held_back[int(i)] for i in np.unique(chosen)]
             arrays = [[middle(image.movedim(0, -1).numpy()) for image in pair] for pair in some]
             return {"pairs": [(rainy, clean) for rainy, clean in arrays]}
-        photos = [middle(photo) for photo in clean_photos(self.recipe, "validation")]
+        photos = [middle(read_image(path)) for path in photo_files(self.recipe, "validation")]
         return {
             style: [
                 (add_rain(photo, style, seed=number)[0], photo.astype(np.float32) / 255)
@@ -228,16 +234,15 @@ def middle(image: np.ndarray) -> np.ndarray:
     return image[y : y + VALIDATION_CROP, x : x + VALIDATION_CROP]
 
 
-def clean_photos(recipe: Recipe, split: str) -> list[np.ndarray]:
-    """Clean photographs in memory: the recipe's own folder, or a split of the repository's."""
+def photo_files(recipe: Recipe, split: str) -> list[Path]:
+    """Clean photographs: of the recipe's own folder, or a split of the repository's."""
     if recipe.photos is None:
-        return [read_image(photo_path(name)) for name in photo_names(split)]
+        return [photo_path(name) for name in photo_names(split)]
     files = ImageFolder(recipe.photos).files
     if len(files) < 2:
         raise NerdrainError(f"{recipe.photos}: one image is not enough to train and to validate.")
     held_back = files[:: recipe.held_back]  # by name
-    chosen = held_back if split == "validation" else [f for f in files if f not in set(held_back)]
-    return [read_image(path) for path in chosen]
+    return held_back if split == "validation" else [f for f in files if f not in set(held_back)]
 
 
 def split_pairs(folder: PairedFolder, held_back: int) -> tuple[Subset[Item], Subset[Item]]:

@@ -17,6 +17,9 @@ INREncoder = Literal["shared", "separate"]
 Feedback = Literal["bfpu", "concat", "none"]
 Backbone = Literal["transformer", "cnn"]
 
+LARGEST = 2**16
+"""Channels that no layer has more of; a typing error, most likely, and beyond any memory."""
+
 _CHOICES: dict[str, tuple[str, ...]] = {
     "fidelity": get_args(Fidelity),
     "norm": get_args(Norm),
@@ -96,8 +99,10 @@ class NeRDRainConfig:
     def _check_sizes(self) -> None:
         for name in ("width", "inr_hidden"):
             value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise NerdrainError(f"{name}={value!r}: give a positive whole number.")
+            if type(value) is not int or not 1 <= value <= LARGEST:
+                raise NerdrainError(
+                    f"{name}={value!r}: give a positive whole number, at most {LARGEST}."
+                )
         for name in ("inr_encoding", "inr_interpolation"):
             if type(getattr(self, name)) is not bool:
                 raise NerdrainError(f"{name}={getattr(self, name)!r}: give true or false.")
@@ -108,10 +113,11 @@ class NeRDRainConfig:
         if (
             type(self.expansion) not in (int, float)
             or not math.isfinite(self.expansion)
-            or self.expansion * self.width < 1
+            or not 1 <= self.expansion * self.width <= LARGEST
         ):
             raise NerdrainError(
-                f"expansion={self.expansion!r}: give a positive number, such as 2.66."
+                f"expansion={self.expansion!r}: give a positive number, such as 2.66, that makes "
+                f"1 to {LARGEST} channels of the width."
             )
         for level, heads in enumerate(self.heads):
             if (self.width << level) % heads:

@@ -144,6 +144,8 @@ def _ddn(request: Request) -> list[Pair]:
     clean = images_in(_first_folder(folder / "ground_truth", folder / "ground truth"))
     odd = [f"{path}" for name, path in rainy.items() if not re.fullmatch(r"\d+_\d+", name)]
     _stop_at(odd, "is not named {i}_{j}, as DDN-Data's rainy images are")
+    odd = [f"{path}" for name, path in clean.items() if not re.fullmatch(r"\d+", name)]
+    _stop_at(odd, "is not named {i}, as DDN-Data's clean images are")
     if folder == request.root:
         test = request.split == "test"
         rainy = {k: p for k, p in rainy.items() if (int(k.split("_")[0]) >= DDN_FIRST_TEST) == test}
@@ -174,7 +176,11 @@ def _spa(request: Request) -> list[Pair]:
 
 def _listed(list_file: Path, root: Path) -> Iterable[Pair]:
     """The pairs of a list file, its paths relative to `root` (SPA-Data's begin with a slash)."""
-    for number, line in enumerate(list_file.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = list_file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise NerdrainError(f"{list_file}: not a text file; save it as UTF-8.") from None
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         parts = line.split()

@@ -4,6 +4,7 @@ Everything random follows from (seed, epoch, index) alone: a run repeats exactly
 workers, and every epoch is new.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, cast
@@ -90,9 +91,10 @@ def _style_shares(
     for name in shares:
         if name not in STYLES:
             raise NerdrainError(f"no rain style {name!r}: choose one of {', '.join(STYLES)}.")
-    if not shares or min(shares.values()) < 0 or not sum(shares.values()) > 0:
+    total = sum(shares.values())
+    if not shares or min(shares.values()) < 0 or not 0 < total < math.inf:
         raise NerdrainError(f"style {dict(shares)}: give shares of 0 or more, and one above 0.")
-    return [(name, share / sum(shares.values())) for name, share in shares.items()]
+    return [(name, share / total) for name, share in shares.items()]
 
 
 class SyntheticRain(Epochs):

@@ -79,7 +79,12 @@ def train(
     network, optimiser = accelerator.prepare(with_options(model, recipe), optimiser)
     loss = HybridLoss(LossWeights(**recipe.weights))
     state = RunState(model, average, optimiser, accelerator.scaler)
-    run.load(state.load)
+    before = run.load(state.load)
+    if before is not None and before.get("names", data.names) != data.names:
+        raise NerdrainError(
+            f"{folder}: other images than it was trained on, so it cannot go on as it was; put the "
+            "old ones back, or begin a run in another folder."
+        )
 
     meter = Meter(validation)
     bar = TrainingBar(data.steps, state.step, show=main)
@@ -99,7 +104,8 @@ def train(
                 if state.broken == PATIENCE:
                     raise NerdrainError(
                         f"{folder}: {PATIENCE} steps in a row were broken; of the last, {step}, "
-                        f"{reason}. Lower `rate` or set `clip`; the checkpoints before are whole."
+                        f"{reason}. What was saved before is whole; begin in another folder with a "
+                        "lower `rate` or with `clip`, and `init` set to its model.safetensors."
                     )
             else:
                 optimiser.step()
@@ -125,7 +131,7 @@ def train(
                 run.log.write(meter.line(state, data.epoch(step), rate, scores))
             stopping = seen["stop"] > 0 and not last
             if scores or stopping or run.due():
-                run.save(state.save())
+                run.save(state.save() | {"names": data.names})
             if stopping:
                 raise Stopped(
                     f"stopped after step {state.step} of {data.steps}, which is saved in {folder}; "

@@ -233,6 +233,13 @@ def _add(*parts, value=1, size=(6, 4)):
         (
             "ddn",
             ddn,
+            "train",
+            _add("ground_truth", "sky.jpg"),
+            r"sky\.jpg is not named \{i\}, as DDN",
+        ),
+        (
+            "ddn",
+            ddn,
             "test",
             _remove("ground_truth", "901.jpg"),
             r"holds no image of the split 'test'",
@@ -250,6 +257,13 @@ def _add(*parts, value=1, size=(6, 4)):
             "train",
             _remove("real_world_gt", "2.png"),
             r"real_world\.txt, line 3: .*2\.png is missing",
+        ),
+        (
+            "spa",
+            spa_list,
+            "train",
+            lambda root: (root / "real_world.txt").write_bytes(b"\xff\xfe one two"),
+            r"real_world\.txt: not a text file; save it as UTF-8",
         ),
         (
             "spa",
@@ -521,6 +535,7 @@ def test_photographs_from_a_folder_and_from_files(tmp_path):
     [
         ({"photos": []}, "no photographs to rain on"),
         ({"style": "drizzle"}, "no rain style 'drizzle'"),
+        ({"style": {"light": 1e308, "heavy": 1e308}}, "give shares of 0 or more, and one above 0"),
         ({"mode": "multiply"}, "no mode 'multiply': choose one of additive, screen, veil, mixed"),
         ({"seed": -1}, "seed -1 is negative"),
         ({"dry": 1.5}, r"dry 1\.5, repeats 1: .* dry is in \[0, 1\]"),

@@ -331,6 +331,16 @@ def test_a_resumed_run_is_the_same_recipe(tmp_path: Path, photos: Path) -> None:
         train(file, {"rate": "1", "seed": "4"}, run, "cpu", resume=True)
 
 
+def test_a_resumed_run_has_the_same_images(tmp_path: Path, photos: Path) -> None:
+    file = recipe_file(tmp_path, photos)
+    run = train(file, {}, tmp_path / "run", "cpu")
+    photos.joinpath("5.png").rename(tmp_path / "5.png")
+    with pytest.raises(NerdrainError, match=r"run: other images than it was trained on.*put the"):
+        train(file, {}, run, "cpu", resume=True)
+    (tmp_path / "5.png").rename(photos / "5.png")
+    train(file, {}, run, "cpu", resume=True)
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, photos: Path) -> None:
     file = recipe_file(tmp_path, photos)
     run = train(file, {}, tmp_path / "run", "cpu")
