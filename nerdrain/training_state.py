@@ -29,7 +29,7 @@ REMEMBERED = 32
 
 
 class WeightAverage:
-    """Exponential moving average of a network's weights; it derains better than the last ones.
+    """Exponential moving average of a network's weights, calmer than those of any one step.
 
     Early on it follows faster, so that the random start does not linger; decay 0 is no average.
     """
