@@ -239,6 +239,8 @@ def test_a_loss_that_is_no_number_stops_the_run(
     with pytest.raises(NerdrainError, match="10 steps in a row were broken; of the last, 13, its"):
         train(file, {}, tmp_path / "run", "cpu")
     assert "step 1 is skipped: its loss is nan" in capsys.readouterr().out
+    looks = [path.stem for path in (tmp_path / "run" / "samples").iterdir()]
+    assert looks == ["step-000000004"]  # after steps 2, 6, 8, ... it was broken, and waited
     for tensor in nerdrain.load_model(tmp_path / "run" / "model.safetensors").parameters():
         assert torch.isfinite(tensor).all()
 
