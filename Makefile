@@ -62,7 +62,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 unit: $(INSTALLED)
-	$(BIN)/pytest -n $(WORKERS) --ignore-glob='tests/test_site*.py' --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/pytest -n $(WORKERS) --ignore-glob='tests/book/test_site*.py' --cov --cov-report=term --cov-fail-under=95
 
 # Kernels share the cores: one thread each is faster than all of them at once.
 nbval: $(INSTALLED)
@@ -75,7 +75,7 @@ strict: $(ASSETS)
 	$(JUPYTER_BOOK)
 
 site: $(ASSETS)
-	$(BIN)/pytest -n $(WORKERS) tests/test_site*.py
+	$(BIN)/pytest -n $(WORKERS) tests/book/test_site*.py
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab notebooks

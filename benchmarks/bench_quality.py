@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 
 import nerdrain
+from nerdrain.data.photos import load_photo, photo_names
+from nerdrain.data.rain import add_rain
 from nerdrain.devices import describe_device
-from nerdrain.inference import derain
-from nerdrain.metrics import psnr_matlab_y, ssim_matlab_y, to_uint8
-from nerdrain.photos import load_photo, photo_names
-from nerdrain.rain import add_rain
+from nerdrain.evaluation.metrics import psnr_matlab_y, ssim_matlab_y, to_uint8
+from nerdrain.inference.derain import derain
 
 WEATHER: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "light rain": lambda photo, seed: add_rain(photo, "light", seed)[0],

@@ -11,10 +11,10 @@ import argparse
 import torch
 
 import nerdrain
-from nerdrain.complexity import complexity
 from nerdrain.devices import describe_device, median_seconds, peak_memory_mib
-from nerdrain.losses import HybridLoss
-from nerdrain.network import NeRDRain
+from nerdrain.evaluation.complexity import complexity
+from nerdrain.model.network import NeRDRain
+from nerdrain.training.losses import HybridLoss
 
 
 def main() -> None:

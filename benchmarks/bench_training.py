@@ -20,14 +20,14 @@ from dataclasses import replace
 import torch
 
 import nerdrain
-from nerdrain.batches import TrainingData
 from nerdrain.devices import describe_device, peak_memory_mib, reset_peak_memory
-from nerdrain.losses import HybridLoss
-from nerdrain.network import NeRDRain
-from nerdrain.recipes import Recipe, read_recipe
-from nerdrain.training import forward
-from nerdrain.training_options import make_accelerator, with_options
-from nerdrain.training_state import WeightAverage
+from nerdrain.model.network import NeRDRain
+from nerdrain.training.batches import TrainingData
+from nerdrain.training.execution import make_accelerator, with_options
+from nerdrain.training.loop import forward
+from nerdrain.training.losses import HybridLoss
+from nerdrain.training.recipes import Recipe, read_recipe
+from nerdrain.training.state import WeightAverage
 
 OPTIONS: dict[str, dict[str, object]] = {
     "float32": {},

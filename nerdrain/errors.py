@@ -1,8 +1,14 @@
-"""What a user is meant to read: one type of error, and one of warning."""
+"""Messages for the user: one type of error, one of warning, and settings that check themselves."""
+
+import difflib
+import reprlib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class NerdrainError(ValueError):
-    """Bad input, said in one sentence that names the thing and the mend."""
+    """Bad input, in one sentence that says what is wrong and how to fix it."""
 
 
 class ImageWarning(UserWarning):
@@ -11,3 +17,39 @@ class ImageWarning(UserWarning):
 
 class Stopped(NerdrainError):
     """A training run was asked to stop, and has saved."""
+
+
+class Settings(BaseModel):
+    """Named values that are checked when they are made and do not change afterwards.
+
+    Raises:
+        NerdrainError: A name is unknown, or a value has the wrong type or range.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise NerdrainError(explain(error, list(type(self).model_fields))) from None
+
+
+def explain(error: ValidationError, known: list[str]) -> str:
+    """Pydantic's first complaint as one sentence; for an unknown name it suggests the nearest."""
+    first = error.errors(include_url=False)[0]
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    name = name.removeprefix(".")
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        hint = f"did you mean {near[0]}" if near else f"the settings are {', '.join(known)}"
+        return f"there is no setting {reprlib.repr(name)[1:-1]}; {hint}."
+    if first["type"] == "value_error":  # raised by a check of ours
+        text = str(first["ctx"]["error"])
+        return f"{name}: {text}" if name else text
+    if first["type"] == "missing":
+        return f"{name} is missing."
+    message = first["msg"].replace("Input should", "it should")
+    return f"{name}={reprlib.repr(first['input'])}: {message}."

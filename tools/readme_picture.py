@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 
 import nerdrain
-from nerdrain.inference import derain
-from nerdrain.metrics import to_uint8
-from nerdrain.photos import load_photo
-from nerdrain.plotting import split_view
-from nerdrain.rain import add_rain
+from nerdrain.data.photos import load_photo
+from nerdrain.data.rain import add_rain
+from nerdrain.evaluation.metrics import to_uint8
+from nerdrain.inference.derain import derain
+from nerdrain.plotting.figures import split_view
 
 PICTURES = (("statueof-liberty", "light", 0), ("kingfisher", "light", 1), ("horse", "heavy", 3))
 SIDE = 400

@@ -14,7 +14,7 @@ import json
 import shutil
 from pathlib import Path
 
-from nerdrain.checkpoints import WEIGHTS, checkpoints_dir, load_model, write_atomically
+from nerdrain.checkpoints.weights import WEIGHTS, checkpoints_dir, load_model, write_atomically
 
 LARGEST = 5_000_000  # bytes
 
@@ -28,7 +28,7 @@ def ship(name: str, runs: list[Path]) -> Path:
         raise SystemExit(f"{weights} has {weights.stat().st_size} bytes, over {LARGEST}")
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(weights, folder / WEIGHTS)
-    content = json.dumps(config.to_dict(), indent=2, sort_keys=True)
+    content = json.dumps(config.model_dump(), indent=2, sort_keys=True)
     write_atomically(folder / "config.json", (content + "\n").encode())
     for run in runs:
         for file in ("recipe.yaml", "log.csv"):

@@ -1,0 +1,43 @@
+from . import (
+    checkpoints,
+    cli,
+    data,
+    devices,
+    errors,
+    evaluation,
+    files,
+    inference,
+    model,
+    plotting,
+    training,
+)
+from .checkpoints.weights import load_model
+from .devices import pick_device
+from .errors import NerdrainError
+from .inference.derain import derain
+from .model.config import PRESETS, NeRDRainConfig
+from .model.network import Derained, NeRDRain
+
+__all__ = [
+    "PRESETS",
+    "Derained",
+    "NeRDRain",
+    "NeRDRainConfig",
+    "NerdrainError",
+    "checkpoints",
+    "cli",
+    "data",
+    "derain",
+    "devices",
+    "errors",
+    "evaluation",
+    "files",
+    "inference",
+    "load_model",
+    "model",
+    "pick_device",
+    "plotting",
+    "training",
+]
+
+__version__: str

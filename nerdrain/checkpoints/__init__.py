@@ -1,0 +1,1 @@
+"""Files of weights: the project's own, and those that the authors released."""

@@ -1,0 +1,224 @@
+"""Loading and saving weights: our safetensors files, and the authors' released ``.pth`` files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+import nerdrain
+from nerdrain.checkpoints.released import config_from_shapes, released_name, without_prefix
+from nerdrain.errors import NerdrainError
+from nerdrain.files import shipped_folder, write_atomically
+from nerdrain.model.config import PRESETS, NeRDRainConfig
+from nerdrain.model.network import NeRDRain
+
+WEIGHTS = "model.safetensors"
+"""The file that holds a model's weights in a folder, as the Hugging Face hub names it."""
+
+
+def shipped_models() -> list[str]:
+    """Names that `load_model` knows without a path."""
+    return sorted(
+        path.parent.name for path in shipped_folder("data/checkpoints").glob(f"*/{WEIGHTS}")
+    )
+
+
+def load_model(name_or_path: str | Path, device: torch.device | str | None = None) -> NeRDRain:
+    """A network with trained weights, in evaluation mode.
+
+    Args:
+        name_or_path: A shipped model's name (``"nerd-rain-tiny"``), one of our ``.safetensors``
+            files, a folder written by `NeRDRain.save_pretrained`, or a released ``.pth`` file.
+            Nothing is ever downloaded: `NeRDRain.from_pretrained` does that, where it is asked to.
+        device: Where to put it; the CPU by default.
+
+    Raises:
+        NerdrainError: No such model, or the file is damaged, holds something else, or does not fit
+            the network it describes. Released files are read with ``weights_only=True``: a file
+            that carries code is refused, and none of it runs.
+    """
+    path = find_weights(name_or_path)
+    ours = path.suffix.lower() == ".safetensors"
+    model = read_safetensors(path) if ours else read_released(path)
+    return model.to(device or "cpu").eval()
+
+
+def find_weights(name_or_path: str | Path) -> Path:
+    """The file that a name, a folder or a path stands for."""
+    path = Path(name_or_path)
+    if not path.exists() and str(name_or_path) in shipped_models():
+        path = shipped_folder("data/checkpoints") / str(name_or_path)
+    if path.is_dir():
+        path = path / WEIGHTS
+    if path.is_file():
+        return path
+    known = ", ".join(shipped_models()) or "none in this installation"
+    if str(name_or_path) in PRESETS:
+        raise NerdrainError(
+            f"{name_or_path}: no weights of it are shipped (only {known}); give a file's path."
+        )
+    raise NerdrainError(f"{path}: no such model file; give a path, or a shipped name ({known}).")
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over every tensor's name, type, shape and bytes, in order of names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(model: NeRDRain, path: str | Path) -> Path:
+    """Write one ``.safetensors`` file with the weights, the configuration and their SHA-256.
+
+    The file appears whole or not at all: it is written beside its place first.
+    """
+    path = Path(path)
+    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    metadata = {
+        "format": "pt",
+        "nerdrain": nerdrain.__version__,
+        "config": json.dumps(model.config.model_dump(), sort_keys=True),
+        "sha256": fingerprint(state),
+    }
+    write_atomically(path, save(state, metadata))
+    return path
+
+
+def read_safetensors(path: Path) -> NeRDRain:
+    """One of our files, checked against its own SHA-256 and configuration."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError:
+        raise NerdrainError(
+            f"{path}: not a whole safetensors file; copy or download it again."
+        ) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if "config" not in metadata:
+        raise NerdrainError(
+            f"{path}: it has no nerdrain configuration inside; files made by `nerdrain convert`, "
+            "`nerdrain train` or `save_pretrained` have one."
+        )
+    if metadata.get("sha256") != fingerprint(state):
+        raise NerdrainError(
+            f"{path}: its weights do not match their SHA-256; copy or download it again."
+        )
+    try:
+        config = NeRDRainConfig(**json.loads(metadata["config"]))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise NerdrainError(
+            f"{path}: its configuration cannot be read ({str(error).rstrip('.')}); copy it "
+            "again, or update nerdrain."
+        ) from None
+    return network_with(config, state, path)
+
+
+def read_released(path: Path) -> NeRDRain:
+    """One of the authors' checkpoint files; see `nerdrain.checkpoints.released` for its names."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise NerdrainError(
+            f"{path}: not a plain PyTorch checkpoint: it is damaged, or holds more than tensors "
+            "(code in it was not run); copy it again, or take it from a source that you trust."
+        ) from None
+    except PermissionError as error:
+        raise unreadable(path, error) from None
+    except Exception:  # a damaged file can make the reader fail in any way, OSError included
+        raise NerdrainError(
+            f"{path}: not a whole PyTorch file; copy or download it again."
+        ) from None
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not is_state_dict(state):
+        raise NerdrainError(
+            f'{path}: it has no "state_dict" of named tensors; give a NeRD-Rain checkpoint.'
+        )
+    state = without_prefix(state)
+    try:
+        config = config_from_shapes(state)
+    except NerdrainError as error:
+        raise NerdrainError(
+            f"{path}: not a released NeRD-Rain checkpoint ({str(error).rstrip('.')}); give one of "
+            "the authors' files."
+        ) from None
+    return network_with(config, state, path, released_name)
+
+
+def unreadable(path: Path, error: OSError) -> NerdrainError:
+    """What to say about a file that the system does not hand over."""
+    reason = error.strerror or str(error)
+    return NerdrainError(
+        f"{path}: could not be read ({reason}); check its permissions and the disk."
+    )
+
+
+def is_state_dict(content: Any) -> TypeGuard[dict[str, Tensor]]:
+    """Whether it is a dictionary of names and tensors, and not empty."""
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and all(isinstance(n, str) and isinstance(t, Tensor) for n, t in content.items())
+    )
+
+
+def network_with(
+    config: NeRDRainConfig,
+    state: Mapping[str, Tensor],
+    path: Path,
+    rename: Callable[[str], str] = str,
+) -> NeRDRain:
+    """A network with the weights of `path`, where our tensor names are called ``rename(name)``.
+
+    Raises:
+        NerdrainError: Tensors are missing, unknown or of another shape: one sentence names them, as
+            the file calls them.
+    """
+    with torch.device("meta"):  # shapes only: nothing is drawn at random, nothing allocated
+        model = NeRDRain(config)
+    own = {rename(name): tensor.shape for name, tensor in model.state_dict().items()}
+    missing = sorted(own.keys() - state.keys())
+    unknown = sorted(state.keys() - own.keys())
+    misshapen = [
+        f"{name} has {tuple(state[name].shape)} for {tuple(own[name])}"
+        for name in sorted(own.keys() & state.keys())
+        if state[name].shape != own[name]
+    ]
+    differences = [
+        f"{len(names)} {kind}: {', '.join(names[:3])}{', ...' * (len(names) > 3)}"
+        for kind, names in zip(
+            ("missing", "unknown", "of another shape"), (missing, unknown, misshapen), strict=True
+        )
+        if names
+    ]
+    if differences:
+        raise NerdrainError(
+            f"{path}: its tensors do not fit a network of width {config.width} and blocks "
+            f"{config.blocks} ({'; '.join(differences)}); give the file as it was published."
+        )
+    model = model.to_empty(device="cpu")
+    model.load_state_dict({name: state[rename(name)] for name in model.state_dict()})
+    return model
+
+
+def convert_released(source: str | Path, out: str | Path) -> NeRDRain:
+    """Read a released ``.pth`` file and write it as one of ours, with the same weights."""
+    path = Path(source)
+    if not path.is_file():
+        raise NerdrainError(f"{path}: no such file; give the path of a released .pth file.")
+    model = read_released(path)
+    save_checkpoint(model, out)
+    return model.eval()

@@ -1,0 +1,1 @@
+"""Photographs, image files, synthetic rain, and pairs of rainy and clean images."""

@@ -1,0 +1,46 @@
+"""Files: which ones are images, how they are written, and where the shipped ones are."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from nerdrain.errors import NerdrainError
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Suffixes of the image files that every command reads and writes."""
+
+PACKAGE = Path(__file__).parent
+
+
+def shipped_folder(name: str) -> Path:
+    """The folder of shipped files: inside an installed package, otherwise in the repository.
+
+    Args:
+        name: "recipes" or "data/checkpoints", as in the repository.
+    """
+    installed = PACKAGE / "shipped" / Path(name).name
+    return installed if installed.is_dir() else PACKAGE.parent / name
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that its path always holds either the old file or the whole new one.
+
+    Raises:
+        NerdrainError: The disk is full or the folder cannot be written; the old file is untouched.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise NerdrainError(
+            f"{path}: could not be written ({error.strerror or error}), and what was there before "
+            "is untouched; free some space or choose another folder."
+        ) from None
+    finally:
+        with suppress(OSError):  # also where the folder itself is missing
+            part.unlink()

@@ -1,0 +1,1 @@
+"""Deraining a photograph of any kind and size."""

@@ -1,0 +1,1 @@
+"""The network of the paper: coordinates, the INR, the Transformer UNet, feedback (section 3)."""

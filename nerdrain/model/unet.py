@@ -1,0 +1,113 @@
+"""One UNet: three levels down to a latent and back (section 3.1; Restormer's layout [62])."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from einops.layers.torch import Rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nerdrain.model.config import NeRDRainConfig
+from nerdrain.model.transformer import make_blocks
+
+
+class Down(nn.Sequential):
+    """``(B, c, H, W)`` to ``(B, 2c, H/2, W/2)``: a convolution to c/2, then 2x2 pixels to channels.
+
+    The second step is `torch.nn.PixelUnshuffle(2)`, which leaves an empty batch as it is.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False),
+            Rearrange("b c (h p) (w q) -> b (c p q) h w", p=2, q=2),
+        )
+
+
+class Up(nn.Sequential):
+    """``(B, c, H, W)`` to ``(B, c/2, 2H, 2W)``: convolution to 2c, then channels to 2x2 pixels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False), nn.PixelShuffle(2)
+        )
+
+
+class Encoded(NamedTuple):
+    """What the encoder leaves for the decoder.
+
+    Attributes:
+        latent: ``(B, 4C, H/4, W/4)``.
+        skip2: ``(B, 2C, H/2, W/2)``.
+        skip1: ``(B, C, H, W)``.
+    """
+
+    latent: Float[Tensor, "b 4*c h/4 w/4"]
+    skip2: Float[Tensor, "b 2*c h/2 w/2"]
+    skip1: Float[Tensor, "b c h w"]
+
+
+class Encoder(nn.Module):
+    """``(B, C, H, W)`` to `Encoded`; H and W are multiples of 4."""
+
+    def __init__(self, config: NeRDRainConfig) -> None:
+        super().__init__()
+        c = config.width
+        self.level1 = make_blocks(1, config)
+        self.down1 = Down(c)
+        self.level2 = make_blocks(2, config)
+        self.down2 = Down(2 * c)
+        self.level3 = make_blocks(3, config)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Encoded:
+        """Encode features to a latent, keeping what the decoder will want back."""
+        skip1 = self.level1(x)
+        skip2 = self.level2(self.down1(skip1))
+        return Encoded(self.level3(self.down2(skip2)), skip2, skip1)
+
+
+class Decoder(nn.Module):
+    """`Encoded` back to ``(B, C, H, W)``."""
+
+    def __init__(self, config: NeRDRainConfig) -> None:
+        super().__init__()
+        c = config.width
+        self.up2 = Up(4 * c)
+        self.reduce2 = nn.Conv2d(4 * c, 2 * c, 1, bias=False)
+        self.level2 = make_blocks(2, config)
+        self.up1 = Up(2 * c)
+        self.reduce1 = nn.Conv2d(2 * c, c, 1, bias=False)
+        self.level1 = make_blocks(1, config)
+
+    def forward(
+        self, encoded: Encoded, reduce1: nn.Module | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Decode; another decoder's `reduce1` can stand in for this one's.
+
+        The released network decodes its last full-scale UNet so, by what looks like a slip: the
+        decoder's own `reduce1` then never receives a gradient.
+        """
+        x = self.up2(encoded.latent)  # (B, 2C, H/2, W/2)
+        x = self.level2(self.reduce2(torch.cat([x, encoded.skip2], dim=1)))
+        x = self.up1(x)  # (B, C, H, W)
+        reduce1 = reduce1 or self.reduce1
+        return self.level1(reduce1(torch.cat([x, encoded.skip1], dim=1)))
+
+
+class UNet(nn.Module):
+    """Encoder and decoder with skips.
+
+    Shape:
+        ``(B, C, H, W)`` to the same; H and W are multiples of 4.
+    """
+
+    def __init__(self, config: NeRDRainConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Encode and decode at once (the network does the two apart, for feedback in between)."""
+        return self.decoder(self.encoder(x))

@@ -1,0 +1,1 @@
+"""What the notebooks draw with. Needs the extra "book"."""

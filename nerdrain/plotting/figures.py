@@ -1,0 +1,263 @@
+"""The book's one plot style, and the few figures that its chapters repeat.
+
+Every figure has an opaque white ground, so that it reads in a light and in a dark page, colours of
+Okabe and Ito (2008) that colour-blind readers tell apart, and a dash for each colour as well.
+The functions return a `matplotlib.figure.Figure` that no window manager holds: as the last value of
+a notebook's cell it is shown once, and it needs no closing.
+
+Needs the extra ``book`` (``pip install "nerdrain[book]"``); `import nerdrain` does not import it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+
+from nerdrain.errors import NerdrainError
+
+__all__ = [
+    "COLOURS",
+    "as_rgb",
+    "show_crops",
+    "show_images",
+    "show_maps",
+    "split_view",
+    "use_style",
+]
+
+#: Okabe and Ito's palette without yellow, which is too pale for a line on white.
+COLOURS = {
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "orange": "#E69F00",
+    "black": "#000000",
+}
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+#: Runs evenly in lightness: for values from low to high.
+SEQUENTIAL = "cividis"
+#: Orange to purple through white: for values around 0.
+DIVERGING = "PuOr"
+
+STYLE: Any = {  # matplotlib types its keys one by one, and not in every version
+    "axes.edgecolor": "#444444",
+    "axes.facecolor": "white",
+    "axes.labelsize": 12,
+    "axes.prop_cycle": cycler(color=COLOURS.values()) + cycler(linestyle=_DASHES),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 12,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "figure.facecolor": "white",
+    "figure.figsize": (8.0, 4.0),
+    "font.size": 12,
+    "image.cmap": SEQUENTIAL,
+    "legend.fontsize": 11,
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+    "savefig.dpi": 100,
+    "savefig.facecolor": "white",
+    "savefig.transparent": False,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+}
+
+Box = tuple[int, int, int, int]
+
+
+def use_style() -> None:
+    """Make the book's style matplotlib's default; call it once, in a notebook's first cell."""
+    # A kernel starts to show figures when it sets up its backend, which pyplot puts off until its
+    # first figure; ours are made without pyplot, and the first one would not be shown.
+    plt.switch_backend(plt.get_backend())
+    plt.rcParams.update(STYLE)
+
+
+def as_rgb(image: Any) -> Float[np.ndarray, "h w 3"]:
+    """Bring an image to what `imshow` takes: (h, w, 3) float, clamped to [0, 1].
+
+    Args:
+        image: (h, w), (h, w, 1) or (h, w, 3) array, uint8, uint16 or float in [0, 1]; or a torch
+            tensor (3, h, w), (1, h, w) or with a batch of one before it.
+
+    Raises:
+        NerdrainError: for another shape.
+    """
+    if hasattr(image, "detach"):
+        array = image.detach().float().cpu().numpy()
+        if array.ndim == 4 and array.shape[0] == 1:
+            array = array[0]
+        array = np.moveaxis(array, 0, -1) if array.ndim == 3 else array  # (H, W, C)
+    else:
+        array = np.asarray(image)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or array.size == 0:
+        raise NerdrainError(
+            f"a picture must be an array (height, width, 3) or (height, width), or a tensor "
+            f"(3, height, width), not {tuple(np.shape(image))}."
+        )
+    if np.issubdtype(array.dtype, np.integer):
+        array = array / np.iinfo(array.dtype).max
+    return np.broadcast_to(np.clip(array.astype(np.float32), 0, 1), (*array.shape[:2], 3))
+
+
+def _grid(
+    count: int, titles: Sequence[str] | None, ncols: int | None, width: float, aspect: float
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes without ticks, as wide as asked, as high as the images need.
+
+    Args:
+        count: how many axes.
+        titles: one for each, or None.
+        ncols: how many in a row; None puts up to three in a row.
+        width: of the figure, in inches.
+        aspect: height over width of an image.
+    """
+    if count == 0:
+        raise NerdrainError("there is no picture to show.")
+    if titles is not None and len(titles) != count:
+        raise NerdrainError(f"there are {count} pictures and {len(titles)} titles.")
+    columns = min(count, ncols or min(count, 3))
+    rows = -(-count // columns)
+    lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
+    height = rows * (width / columns * aspect + 0.22 * lines + 0.12)
+    with plt.rc_context(STYLE):
+        layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
+        figure = Figure(figsize=(width, height), layout=layout)
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis, title in zip(axes, titles or [""] * count, strict=False):
+            axis.set_title(title)
+        for axis in axes:
+            axis.set_axis_off()
+    return figure, list(axes[:count])
+
+
+def show_images(
+    images: Sequence[Any],
+    titles: Sequence[str] | None = None,
+    *,
+    ncols: int | None = None,
+    width: float = 8.0,
+) -> Figure:
+    """Show images side by side, all on one scale: 0 is black and 1 white.
+
+    Args:
+        images: whatever `as_rgb` takes; best all of one size.
+        titles: one for each.
+        ncols: images in a row, three unless said.
+        width: of the figure, in inches of 100 pixels.
+    """
+    pictures = [as_rgb(image) for image in images]
+    aspect = max((p.shape[0] / p.shape[1] for p in pictures), default=1.0)
+    figure, axes = _grid(len(pictures), titles, ncols, width, aspect)
+    for axis, picture in zip(axes, pictures, strict=True):
+        axis.imshow(picture)
+    return figure
+
+
+def show_crops(
+    images: Sequence[Any],
+    titles: Sequence[str] | None = None,
+    *,
+    box: Box,
+    width: float = 8.0,
+    colour: str = "orange",
+) -> Figure:
+    """Show images in a row with one detail of each, enlarged, below it.
+
+    Args:
+        images: whatever `as_rgb` takes, all of one size.
+        titles: one for each.
+        box: the detail: (top, left, height, width) in pixels.
+        width: of the figure, in inches of 100 pixels.
+        colour: of the box, a key of `COLOURS`.
+
+    Raises:
+        NerdrainError: the box reaches out of an image.
+    """
+    pictures = [as_rgb(image) for image in images]
+    top, left, high, wide = box
+    for picture in pictures:
+        h, w = picture.shape[:2]
+        if min(top, left) < 0 or min(high, wide) < 1 or top + high > h or left + wide > w:
+            raise NerdrainError(f"the box {box} does not lie in an image of {h}x{w} pixels.")
+    count = len(pictures)
+    aspect = max((p.shape[0] / p.shape[1] for p in pictures), default=1.0)
+    all_titles = [*titles, *[""] * count] if titles is not None else None
+    figure, axes = _grid(2 * count, all_titles, count, width, (aspect + high / wide) / 2)
+    for picture, whole, detail in zip(pictures, axes[:count], axes[count:], strict=True):
+        edge = COLOURS[colour]
+        whole.imshow(picture)
+        whole.add_patch(Rectangle((left - 0.5, top - 0.5), wide, high, fill=False, ec=edge, lw=2))
+        detail.imshow(picture[top : top + high, left : left + wide], interpolation="nearest")
+        detail.add_patch(Rectangle((-0.5, -0.5), wide, high, fill=False, ec=edge, lw=4))
+    return figure
+
+
+def show_maps(
+    maps: Sequence[Float[np.ndarray, "h w"]],
+    titles: Sequence[str] | None = None,
+    *,
+    signed: bool = False,
+    label: str = "",
+    limit: float | None = None,
+    ncols: int | None = None,
+    width: float = 8.0,
+) -> Figure:
+    """Show planes of numbers (rain layers, differences, spectra) on one scale with one colour bar.
+
+    Args:
+        maps: arrays (h, w) of any real values.
+        titles: one for each.
+        signed: colours diverge from white at 0; else they run from the least value up.
+        label: what the colour bar measures, with its unit.
+        limit: the value of the strongest colour; the largest there is unless said.
+        ncols: maps in a row, three unless said.
+        width: of the figure, in inches of 100 pixels.
+    """
+    planes = [np.asarray(plane, dtype=np.float64) for plane in maps]
+    if any(plane.ndim != 2 or plane.size == 0 for plane in planes):
+        raise NerdrainError("a map must be an array (height, width).")
+    aspect = max((p.shape[0] / p.shape[1] for p in planes), default=1.0)
+    figure, axes = _grid(len(planes), titles, ncols, width * 0.9, aspect)
+    figure.set_figwidth(width)
+    high = (
+        limit
+        if limit is not None
+        else max(float(np.max(np.abs(p) if signed else p)) for p in planes)
+    )
+    low = -high if signed else min(float(np.min(p)) for p in planes)
+    cmap = DIVERGING if signed else SEQUENTIAL
+    for axis, plane in zip(axes, planes, strict=True):
+        shown = axis.imshow(plane, vmin=low, vmax=high, cmap=cmap)
+    figure.colorbar(shown, ax=axes, label=label, shrink=0.9, aspect=30)
+    return figure
+
+
+def split_view(left: Any, right: Any, at: float = 0.5, line: int = 2) -> Float[np.ndarray, "h w 3"]:
+    """One image: `left` on its left side, `right` on its right, and a white line between them.
+
+    Args:
+        left: whatever `as_rgb` takes, e.g. the rainy image.
+        right: the same scene, of the same size, e.g. derained.
+        at: where they meet, as a share of the width.
+        line: width of the line in pixels.
+    """
+    a, b = as_rgb(left), as_rgb(right)
+    if a.shape != b.shape:
+        raise NerdrainError(f"the two sides differ in size: {a.shape[:2]} and {b.shape[:2]}.")
+    column = round(np.clip(at, 0, 1) * a.shape[1])
+    joined = np.concatenate([a[:, :column], b[:, column:]], axis=1)
+    joined[:, max(0, column - line // 2) : column + (line + 1) // 2] = 1
+    return joined

@@ -1,0 +1,1 @@
+"""Training: recipes, the hybrid loss, batches, the loop, run folders, ablations."""

@@ -1,0 +1,475 @@
+"""checkpoints.py: what loads gives the golden output; what does not says why in one sentence."""
+
+import errno
+import json
+import os
+import pickle
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pytest
+import torch
+from golden_recipe import DIM8, difference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import nerdrain
+from nerdrain import NeRDRain, NeRDRainConfig, NerdrainError, load_model
+from nerdrain.checkpoints.weights import (
+    WEIGHTS,
+    checkpoints_dir,
+    convert_released,
+    fingerprint,
+    save_checkpoint,
+    shipped_models,
+    write_atomically,
+)
+
+SMALL = NeRDRainConfig(width=4, blocks=(1, 1, 1), inr_hidden=5)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is loaded or saved, nobody is called."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a test reached for the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return DIM8.write_pth(tmp_path_factory.mktemp("released") / "model_best.pth")
+
+
+@pytest.fixture(scope="module")
+def ours(released: Path) -> Path:
+    out = released.parent / "ours.safetensors"
+    convert_released(released, out)
+    return out
+
+
+def state_of(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same_weights(a: NeRDRain, b: NeRDRain) -> bool:
+    one, two = a.state_dict(), b.state_dict()
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def refusal(call: Callable[[], Any], path: Path) -> str:
+    """The one sentence that a refusal consists of."""
+    with pytest.raises(NerdrainError) as caught:
+        call()
+    message, error = str(caught.value), caught.value
+    assert message.startswith(f"{path}: ") and message.endswith(".")
+    sentence = message.removeprefix(f"{path}: ")
+    assert "\n" not in sentence and not re.search(r"\.\s|\.\.$", sentence.replace("...", ""))
+    assert ";" in sentence  # what is wrong; what mends it
+    assert error.__cause__ is None and (error.__context__ is None or error.__suppress_context__)
+    return sentence
+
+
+# --- what loads -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "bare"),
+    [
+        ("m.pth", "", False),
+        ("m.pth", "module.", False),
+        ("m.pt", "", True),
+        ("m.PTH", "module.", True),
+        ("m.ckpt", "", False),
+        ("m", "", False),
+    ],
+)
+def test_a_released_file_gives_the_golden_output(
+    tmp_path: Path, name: str, prefix: str, bare: bool
+) -> None:
+    path = DIM8.write_pth(tmp_path / name, prefix=prefix, bare=bare)
+    model, io = load_model(path), DIM8.io()
+    assert model.config == DIM8.config and not model.training
+    with torch.no_grad():
+        for field, image in model(io["input"])._asdict().items():
+            assert difference(image, io[f"output.{field}"]) < 2e-5, field
+
+
+def test_a_file_of_pytorch_before_1_6(tmp_path: Path, released: Path) -> None:
+    path = DIM8.write_pth(tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert path.read_bytes()[:2] != b"PK"
+    assert same_weights(load_model(path), load_model(released))
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_conversion(tmp_path: Path, prefix: str) -> None:
+    source = DIM8.write_pth(tmp_path / "model.pth", prefix=prefix)
+    out = tmp_path / "new" / "ours.safetensors"
+    converted = convert_released(source, str(out))
+    model, io = load_model(str(out)), DIM8.io()
+    assert same_weights(model, converted) and same_weights(model, load_model(source))
+    with torch.no_grad():
+        assert difference(model(io["input"]).full, io["output.full"]) < 2e-5
+    with safe_open(out, framework="pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["config"])["width"] == 8
+    assert metadata["sha256"] == fingerprint(model.state_dict())
+    assert metadata["nerdrain"] == nerdrain.__version__
+    assert [p.name for p in out.parent.iterdir()] == ["ours.safetensors"]  # no .part left
+
+
+def test_other_released_shapes_are_read_off_the_tensors(tmp_path: Path) -> None:
+    """Heads, expansion, hidden units, norm, encoding and feedback of other released files."""
+    from nerdrain.checkpoints.released import released_name
+
+    for changes in (
+        {"heads": (1, 1, 2), "blocks": (2, 1, 3), "inr_hidden": 9},
+        {"expansion": 2.0, "norm": "bias_free"},
+        {"inr_encoding": False, "feedback": "concat"},
+    ):
+        model = NeRDRain(SMALL.with_changes(**changes))
+        path = tmp_path / "model.pth"
+        torch.save({released_name(k): t for k, t in model.state_dict().items()}, path)
+        loaded = load_model(path)
+        assert loaded.config == model.config
+        assert same_weights(loaded, model)
+
+
+@given(
+    width=st.integers(1, 5).map(lambda n: 4 * n),
+    fidelity=st.sampled_from(["released", "paper"]),
+    feedback=st.sampled_from(["bfpu", "concat", "none"]),
+    unets=st.sampled_from([(1, 2, 3), (0, 1, 1), (0, 0, 1)]),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+)
+@settings(max_examples=8)
+def test_save_and_load(tmp_path_factory: pytest.TempPathFactory, dtype, **changes: Any) -> None:
+    model = NeRDRain(SMALL.with_changes(**changes)).to(dtype)
+    path = save_checkpoint(model, tmp_path_factory.mktemp("saved") / "model.safetensors")
+    loaded = load_model(path)
+    assert loaded.config == model.config
+    assert same_weights(loaded, model.float())  # bfloat16 files are computed with in float32
+    assert all(p.requires_grad for p in loaded.parameters())
+
+
+def test_loading_draws_no_random_numbers(ours: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    load_model(ours)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_hubs_way_to_save_and_load(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = SMALL.with_changes(fidelity="paper", unets=(0, 2, 2))
+    model = NeRDRain(config).eval()
+    model.save_pretrained(tmp_path / "model")
+    assert (tmp_path / "model" / WEIGHTS).is_file()
+    loaded = NeRDRain.from_pretrained(tmp_path / "model")
+    also = load_model(tmp_path / "model")  # a folder
+    x = torch.rand(1, 3, 9, 14)
+    assert loaded.config == also.config == config
+    for a, b, c in zip(model(x), loaded(x), also(x), strict=True):
+        assert (a is b is c is None) or (torch.equal(a, b) and torch.equal(a, c))
+    # And a loaded model saves the same again.
+    also.save_pretrained(tmp_path / "again")
+    assert same_weights(load_model(tmp_path / "again"), model)
+    assert NeRDRain.from_pretrained(tmp_path / "again").config == config
+
+
+def test_shipped_models_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "nerd-rain-tiny"
+    model = NeRDRain(SMALL)
+    save_checkpoint(model, folder / WEIGHTS)
+    monkeypatch.setattr("nerdrain.checkpoints.weights.checkpoints_dir", lambda: tmp_path)
+    assert shipped_models() == ["nerd-rain-tiny"]
+    assert same_weights(load_model("nerd-rain-tiny"), model)
+    message = refusal(lambda: load_model("nerd-rain"), Path("nerd-rain"))
+    assert "no weights of it are shipped (only nerd-rain-tiny)" in message
+    message = refusal(lambda: load_model("nerd-rian"), Path("nerd-rian"))
+    assert "no such model file; give a path, or a shipped name (nerd-rain-tiny)" in message
+
+
+def test_where_shipped_models_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Path(nerdrain.__file__).parent
+    assert checkpoints_dir() == package.parent / "data" / "checkpoints"
+    # In an installed package they lie inside it, where pyproject.toml puts them.
+    monkeypatch.setattr(nerdrain, "__file__", str(tmp_path / "nerdrain" / "__init__.py"))
+    (tmp_path / "nerdrain" / "checkpoints_data").mkdir(parents=True)
+    assert checkpoints_dir() == tmp_path / "nerdrain" / "checkpoints_data"
+    assert shipped_models() == []
+    text = (package.parent / "pyproject.toml").read_text(encoding="utf-8")
+    assert '"data/checkpoints" = "nerdrain/checkpoints_data"' in text
+
+
+# --- what does not load ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.01, 0.5, 0.99, 0.999999])
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "legacy"])
+def test_a_truncated_released_file(tmp_path: Path, share: float, old: bool) -> None:
+    path = DIM8.write_pth(tmp_path / "model.pth", _use_new_zipfile_serialization=not old)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert re.search("not a (whole|plain) PyTorch", refusal(lambda: load_model(path), path))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.01, 0.5, 0.999999])
+def test_a_truncated_file_of_ours(tmp_path: Path, ours: Path, share: float) -> None:
+    path, whole = tmp_path / "model.safetensors", ours.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert "not a whole safetensors file" in refusal(lambda: load_model(path), path)
+
+
+class Bomb:
+    """What unpickles by running a command."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.target),))
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "pickle"])
+def test_code_in_a_file_does_not_run(tmp_path: Path, kind: str) -> None:
+    path, trace = tmp_path / "model.pth", tmp_path / "it-ran"
+    content = {"state_dict": {**DIM8.weights(), "x": Bomb(trace)}}
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps({"state_dict": Bomb(trace)}, protocol=2))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
+    message = refusal(lambda: load_model(path), path)
+    assert "holds more than tensors (code in it was not run)" in message
+    assert refusal(lambda: convert_released(path, tmp_path / "out.safetensors"), path) == message
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.pth"]
+    # The file is a bomb indeed: read without care, it goes off.
+    if kind == "pickle":
+        pickle.loads(path.read_bytes())
+    else:
+        torch.load(path, weights_only=False)
+    assert trace.is_dir()
+
+
+Damage = Callable[[dict[str, Any]], Any]
+
+
+def rewidened(name: str) -> Damage:
+    def change(state: dict[str, Any]) -> None:
+        state[name] = torch.zeros(tuple(2 * n for n in state[name].shape))
+
+    return change
+
+
+DAMAGES: list[tuple[Damage, str]] = [
+    (lambda s: s.pop("output_max.weight"), r"\(1 missing: output_max.weight\)"),
+    (lambda s: s.update(extra=torch.zeros(2)), r"\(1 unknown: extra\)"),
+    (
+        rewidened("encoder_level2_mid2.0.norm1.body.weight"),
+        r"width 8 and blocks \(1, 1, 1\) \(1 of another shape: "
+        r"encoder_level2_mid2.0.norm1.body.weight has \(32,\) for \(16,\)\)",
+    ),
+    (
+        rewidened("patch_embed_max.proj.weight"),
+        r"width 8 .*\(1 of another shape: patch_embed_max.proj.weight has \(16, 6, 6, 6\)",
+    ),
+    (lambda s: s.pop("patch_embed_mid.proj.weight"), "no tensor patch_embed_mid.proj.weight"),
+    (lambda s: s.pop("INR.imnet.layers.0.weight"), "no tensor INR.imnet.layers.0.weight"),
+    (lambda s: s.update({"INR.imnet.layers.0.weight": torch.tensor(1.0)}), r"has the shape \(\)"),
+    (lambda s: s.pop("latent_max1.0.attn.temperature"), "no tensor latent_max1.0.attn.temperature"),
+    (lambda s: s.update({"latent_max1.0.attn.temperature": torch.ones(3, 1, 1)}), "3 heads cannot"),
+    (
+        lambda s: s.update({"latent_max1.0.ffn.project_in.weight": torch.ones(4, 32, 1, 1)}),
+        r"1 of another shape: latent_max1.0.ffn.project_in.weight has \(4, 32, 1, 1\)",
+    ),
+    (lambda s: [s.pop(n) for n in list(s) if n.startswith("BF2")], "8 missing: BF2.gamma1.bias, "),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_tensors_that_do_not_fit(
+    tmp_path: Path, released: Path, damage: Damage, message: str
+) -> None:
+    content = torch.load(released, weights_only=True)
+    damage(content["state_dict"])
+    path = tmp_path / "model.pth"
+    torch.save(content, path)
+    assert re.search(message, refusal(lambda: load_model(path), path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"epoch": 3, "weights": torch.zeros(2)},
+        {"state_dict": {}},
+        {"state_dict": {"a": 1.0}},
+        {"state_dict": [torch.zeros(2)]},
+        {3: torch.zeros(2)},
+        torch.zeros(3),
+        [1, 2],
+        {},
+    ],
+    ids=str,
+)
+def test_what_is_no_state_dict(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "model.pth"
+    torch.save(content, path)
+    assert 'no "state_dict" of named tensors' in refusal(lambda: load_model(path), path)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".png"])
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", bytes(1000)])
+def test_other_files(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(content)
+    assert re.search("not a (whole|plain)", refusal(lambda: load_model(path), path))
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.pth"
+    assert "no such model file" in refusal(lambda: load_model(path), path)
+    assert "no such file" in refusal(lambda: convert_released(path, tmp_path / "o"), path)
+    inside = tmp_path / WEIGHTS  # a folder without a model
+    assert "no such model file" in refusal(lambda: load_model(tmp_path), inside)
+    assert "no such file" in refusal(lambda: convert_released(tmp_path, tmp_path / "o"), tmp_path)
+    folder = tmp_path / "folder.pth"
+    folder.mkdir()
+    assert "no such model file" in refusal(lambda: load_model(folder), folder / WEIGHTS)
+
+
+def test_converting_what_is_already_ours(tmp_path: Path, ours: Path) -> None:
+    message = refusal(lambda: convert_released(ours, tmp_path / "o.safetensors"), ours)
+    assert re.search("not a (plain PyTorch|released NeRD-Rain) checkpoint", message)
+
+
+@given(data=st.data())
+@settings(max_examples=15)
+def test_any_flipped_byte_of_the_weights_is_found(ours: Path, data: st.DataObject) -> None:
+    content = bytearray(ours.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    position = data.draw(st.integers(header, len(content) - 1))
+    content[position] ^= data.draw(st.integers(1, 255))
+    path = ours.parent / "flipped.safetensors"
+    path.write_bytes(content)
+    assert "do not match their SHA-256" in refusal(lambda: load_model(path), path)
+
+
+def with_metadata(ours: Path, out: Path, **changes: str | None) -> Path:
+    with safe_open(ours, framework="pt") as file:
+        metadata = {**file.metadata(), **changes}
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(state, out, {name: value for name, value in metadata.items() if value is not None})
+    return out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config": None}, "no nerdrain configuration inside"),
+        ({"sha256": None}, "do not match their SHA-256"),
+        ({"sha256": "0" * 64}, "do not match their SHA-256"),
+        ({"config": "{"}, "configuration cannot be read"),
+        ({"config": "[]"}, "configuration cannot be read"),
+        ({"config": '{"depth": 3}'}, r"cannot be read \(No such configuration field: depth; "),
+        ({"config": '{"width": 7}'}, r"cannot be read \(width=7: .*even width\)"),
+        ({"config": '{"width": 8}'}, "do not fit a network of width 8 .* missing"),
+    ],
+)
+def test_metadata_that_is_missing_or_wrong(
+    tmp_path: Path, ours: Path, changes: dict[str, str | None], message: str
+) -> None:
+    path = with_metadata(ours, tmp_path / "model.safetensors", **changes)
+    assert re.search(message, refusal(lambda: load_model(path), path))
+
+
+@pytest.mark.parametrize("reader", ["torch.load", "nerdrain.checkpoints.weights.safe_open"])
+def test_a_file_that_the_system_withholds(
+    ours: Path, released: Path, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(reader, refuse)
+    path = released if reader == "torch.load" else ours
+    assert "could not be read (Permission denied)" in refusal(lambda: load_model(path), path)
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+class FullDisk:
+    """A file that takes one byte and no more."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def __enter__(self) -> "FullDisk":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.file.close()
+
+    def write(self, content: bytes) -> None:
+        self.file.write(content[:1])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_leaves_the_old_file(
+    tmp_path: Path, ours: Path, released: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(ours.read_bytes())
+    plain = Path.open
+
+    def full(self: Path, *args: Any, **kwargs: Any) -> FullDisk:
+        return FullDisk(plain(self, *args, **kwargs))
+
+    monkeypatch.setattr(Path, "open", full)
+    for call in (
+        lambda: save_checkpoint(NeRDRain(SMALL), path),
+        lambda: convert_released(released, path),
+    ):
+        message = refusal(call, path)
+        assert "could not be written (No space left on device), and what was there" in message
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+    assert path.read_bytes() == ours.read_bytes()
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    below = tmp_path / "file" / "model.safetensors"
+    assert "could not be written" in refusal(lambda: write_atomically(below, b"x"), below)
+    folder = tmp_path / "folder"
+    (folder / "full").mkdir(parents=True)
+    assert "could not be written" in refusal(lambda: write_atomically(folder, b"x"), folder)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@given(st.lists(st.sampled_from([torch.float32, torch.bfloat16, torch.int64]), max_size=3))
+def test_the_fingerprint_sees_names_types_shapes_and_values(dtypes: list[torch.dtype]) -> None:
+    state: dict[str, Tensor] = {str(k): torch.arange(6).to(d) for k, d in enumerate(dtypes)}
+    assert fingerprint(state) == fingerprint(dict(reversed(state.items())))
+    variants = [{**state, "more": torch.zeros(0)}]
+    for name, tensor in state.items():
+        others = {n: t for n, t in state.items() if n != name}
+        variants += [
+            others,
+            {**others, f"{name}'": tensor},
+            {**others, name: tensor.reshape(2, 3)},
+            {**others, name: tensor.flip(0)},
+            {**others, name: tensor.double()},
+        ]
+    digests = [fingerprint(variant) for variant in [state, *variants]]
+    assert len(set(digests)) == len(digests)
+    np.testing.assert_array_equal([len(d) for d in digests], 64)

@@ -1,0 +1,88 @@
+"""evaluation.py: folders matched by name, rows, means, and what is said when a name is missing."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nerdrain.errors import NerdrainError
+from nerdrain.evaluation.folders import Score, evaluate_folders, mean_score
+from nerdrain.evaluation.metrics import METRICS
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two restored images and their targets; `b` has another suffix in each folder."""
+    restored, target = tmp_path / "restored", tmp_path / "target"
+    arrays = {}
+    for folder, suffix in ((restored, "png"), (target, "bmp")):
+        folder.mkdir()
+        for name in ("b", "a.1"):
+            arrays[folder.name, name] = RNG.integers(0, 256, (12, 14, 3), dtype=np.uint8)
+            kind = "png" if name == "a.1" else suffix
+            Image.fromarray(arrays[folder.name, name]).save(folder / f"{name}.{kind}")
+    (restored / ".hidden.png").write_bytes(b"")
+    (target / "notes.txt").write_text("not an image")
+    return restored, target, arrays
+
+
+def test_rows_by_name(folders):
+    restored, target, arrays = folders
+    rows = list(evaluate_folders(restored, target))
+    assert [row.name for row in rows] == ["a.1", "b"]
+    for row in rows:
+        pair = arrays["restored", row.name], arrays["target", row.name]
+        assert (row.psnr, row.ssim) == tuple(f(*pair) for f in METRICS["matlab-y"])
+
+
+def test_several_conventions(folders):
+    restored, target, _ = folders
+    rows = list(evaluate_folders(str(restored), str(target), list(METRICS)))
+    assert [row.convention for row in rows] == [*METRICS, *METRICS]
+
+
+def test_mean():
+    rows = [Score("a", "rgb", 20, 0.5), Score("b", "rgb", 30, 0.7)]
+    assert mean_score(rows) == Score("mean", "rgb", 25, pytest.approx(0.6))
+    for bad in ([], [*rows, Score("a", "full-y", 1, 1)]):
+        with pytest.raises(NerdrainError, match="one convention"):
+            mean_score(bad)
+
+
+def test_what_is_missing_is_named_before_anything_is_read(folders):
+    restored, target, _ = folders
+    (target / "b.bmp").unlink()
+    with pytest.raises(NerdrainError, match=r"target lacks a target for b$"):
+        evaluate_folders(restored, target)
+    for i in range(7):
+        (target / f"n{i}.png").write_bytes(b"no image")
+    with pytest.raises(NerdrainError, match=r"lacks a restored image for n0, .*, n4 and 2 more$"):
+        evaluate_folders(restored, target)
+
+
+def test_two_images_of_one_name(folders):
+    restored, target, _ = folders
+    (restored / "b.jpg").write_bytes(b"")
+    with pytest.raises(NerdrainError, match=r"b\.jpg and b\.png have one name"):
+        evaluate_folders(restored, target)
+
+
+def test_two_sizes_name_both_files(folders):
+    restored, target, arrays = folders
+    Image.fromarray(arrays["restored", "b"][:-1]).save(restored / "b.png")
+    with pytest.raises(NerdrainError, match=r"b\.png and .*b\.bmp: .*14x11 and 14x12"):
+        list(evaluate_folders(restored, target))
+
+
+def test_folders_that_are_none(tmp_path):
+    with pytest.raises(NerdrainError, match=r"no folder .*nowhere"):
+        evaluate_folders(tmp_path / "nowhere", tmp_path)
+    with pytest.raises(NerdrainError, match="holds no image"):
+        evaluate_folders(tmp_path, tmp_path)
+
+
+def test_misspelt_convention(folders):
+    restored, target, _ = folders
+    with pytest.raises(NerdrainError, match="'psnr'"):
+        evaluate_folders(restored, target, "psnr")

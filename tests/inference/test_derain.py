@@ -1,0 +1,400 @@
+"""inference.py: every kind of image in and out, tiles without seams, memory that stays small."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageCms
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nerdrain import NeRDRain, NeRDRainConfig
+from nerdrain.errors import NerdrainError
+from nerdrain.inference.derain import TILE, WHOLE, derain, derain_tensor, tile_size
+from nerdrain.inference.tiling import spans
+
+
+class Output(NamedTuple):
+    full: Tensor
+
+
+class Scaled(nn.Module):
+    """Multiplies an image by a constant: 1 changes nothing."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, x: Tensor) -> Output:
+        return Output(x * self.factor)
+
+
+class Blur(nn.Module):
+    """A 3x3 mean that takes black beyond the border, as the network's convolutions do."""
+
+    def forward(self, x: Tensor) -> Output:
+        return Output(F.avg_pool2d(x, 3, stride=1, padding=1))
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "metrics"
+RNG = np.random.default_rng(8)
+SAME, HALF = Scaled(), Scaled(0.5)
+SHAPES = [(7, 5), (7, 5, 1), (7, 5, 2), (7, 5, 3), (7, 5, 4), (1, 1, 3)]
+DTYPES = [np.uint8, np.uint16, np.float16, np.float32, np.float64, ">u2"]
+
+
+@pytest.fixture(scope="module")
+def network() -> NeRDRain:
+    torch.manual_seed(0)
+    return NeRDRain(NeRDRainConfig(width=8, blocks=(1, 1, 1), inr_hidden=16)).eval()
+
+
+def random_array(shape, dtype) -> np.ndarray:
+    values = RNG.random(shape)
+    white = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
+    return (values * white).astype(dtype)
+
+
+# Arrays
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_come_back_as_they_were(shape, dtype):
+    image = random_array(shape, dtype)
+    before = image.copy()
+    result = derain(image, SAME)
+    assert result.dtype == image.dtype
+    np.testing.assert_array_equal(image, before)
+    if np.issubdtype(image.dtype, np.integer):
+        np.testing.assert_array_equal(result, image)
+    else:
+        np.testing.assert_allclose(result, image, atol=1e-7 if dtype != np.float16 else 1e-3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_colours_change_and_alpha_does_not(shape, dtype):
+    image = random_array(shape, dtype)
+    result = derain(image, HALF)
+    colours = image.shape[-1] - 1 if image.ndim == 3 and image.shape[2] in (2, 4) else None
+    expected = image[..., :colours] / 2.0 if colours else image / 2.0
+    rounding = 0.501 if np.issubdtype(dtype, np.integer) else 1e-6
+    np.testing.assert_allclose(
+        result[..., :colours] if colours else result, expected, atol=rounding
+    )
+    if colours:
+        np.testing.assert_array_equal(result[..., colours:], image[..., colours:])
+
+
+@given(
+    hnp.arrays(np.uint8, st.tuples(st.integers(1, 150), st.integers(1, 150), st.just(3))),
+    st.sampled_from([None, "auto", 64, 100]),
+    st.integers(0, 32),
+)
+def test_tiles_of_an_identity_change_no_byte(image, tile, overlap):
+    np.testing.assert_array_equal(derain(image, SAME, tile=tile, overlap=overlap), image)
+
+
+def test_16_bits_stay_16():
+    image = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    result = derain(image, SAME)
+    assert len(np.unique(result)) == image.size  # 8 bits would leave 256 values
+
+
+def test_results_are_clamped():
+    assert derain(np.full((2, 2, 3), 200, np.uint8), Scaled(9.0)).min() == 255
+    assert derain_tensor(torch.ones(1, 3, 2, 2), Scaled(-1.0)).max() == 0
+
+
+def test_grey_is_the_mean_of_the_three_channels():
+    class Tint(nn.Module):
+        def forward(self, x):
+            return Output(x * torch.tensor([0.3, 0.6, 0.0])[:, None, None])
+
+    grey = np.full((3, 3), 100, np.uint8)
+    assert (derain(grey, Tint()) == 30).all()
+
+
+def test_a_model_may_return_the_image_itself():
+    image = random_array((5, 6, 3), np.uint8)
+    np.testing.assert_array_equal(derain(image, nn.Identity()), image)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((3, 9, 9), np.uint8), "move the channels last"),
+        (np.zeros((1, 9, 9, 3), np.uint8), "batch"),
+        (np.zeros((0, 9, 3), np.uint8), "shape"),
+        (np.zeros(9, np.uint8), "shape"),
+        (np.zeros((9, 9), np.int32), "not int32"),
+        (np.zeros((9, 9), bool), "not bool"),
+        (np.full((9, 9), np.nan), "NaN"),
+        (np.full((9, 9), np.inf), "infinite"),
+        (np.full((9, 9, 3), 255.0), "from 255 to 255: divide it"),
+        (torch.zeros(1, 3, 9, 9), "not Tensor: `derain_tensor`"),
+        ([[0]], "not list"),
+        ("photo.jpg", r"open 'photo\.jpg' with PIL\.Image\.open or \S*load_image first"),
+        (Path("photo.jpg"), r"open 'photo\.jpg' with"),
+    ],
+)
+def test_what_is_no_image(image, message):
+    with pytest.raises(NerdrainError, match=message):
+        derain(image, SAME)
+
+
+def test_a_model_must_keep_the_size():
+    with pytest.raises(NerdrainError, match=r"gave \(1, 3, 2, 2\) for \(1, 3, 4, 4\)"):
+        derain(np.zeros((4, 4, 3)), nn.AvgPool2d(2))
+
+
+@pytest.mark.parametrize("model", ["nerd-rain-tiny", Path("m.safetensors"), None])
+def test_a_model_is_no_name(model):
+    message = r"give a model, e\.g\. nerdrain\.load_model\('nerd-rain-tiny'\), not .*"
+    for function, image in (
+        (derain, np.zeros((4, 4, 3))),
+        (derain_tensor, torch.zeros(1, 3, 4, 4)),
+    ):
+        with pytest.raises(NerdrainError, match=message):
+            function(image, model)
+
+
+# Tensors
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_tensors(dtype, batch):
+    x = torch.rand(batch, 3, 5, 7).to(dtype).requires_grad_()
+    y = derain_tensor(x, HALF)
+    assert y.dtype == dtype and not y.requires_grad and not y.is_inference()
+    torch.testing.assert_close(y, x.detach() / 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_model_computes_in_its_own_precision(dtype):
+    seen = []
+
+    class Watch(Scaled):
+        def forward(self, x):
+            seen.append(x.dtype)
+            return super().forward(x)
+
+    x = torch.rand(1, 3, 100, 90)
+    y = derain_tensor(x, Watch().to(dtype), tile=64)
+    assert set(seen) == {dtype} and len(seen) > 1
+    torch.testing.assert_close(y, x, atol=5e-3 if dtype == torch.bfloat16 else 1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "x", [torch.zeros(3, 5, 5), torch.zeros(1, 1, 5, 5), torch.zeros(1, 3, 0, 5)]
+)
+def test_what_is_no_batch(x):
+    with pytest.raises(NerdrainError, match="derain_tensor takes"):
+        derain_tensor(x, SAME)
+    with pytest.raises(NerdrainError, match=r"torch\.uint8"):
+        derain_tensor(torch.zeros(1, 3, 5, 5, dtype=torch.uint8), SAME)
+
+
+# Tiles
+
+
+def test_auto_is_whole_until_memory_is_short(network):
+    assert tile_size(1024, 1024, SAME) is None  # a megapixel at width 16
+    assert tile_size(1024, 1025, SAME) == 720
+    assert tile_size(2048, 1024, network) is None  # twice that at width 8
+    assert tile_size(10**4, 10**4, network) == 1024
+    wide = nn.Module()
+    wide.config = NeRDRainConfig(width=48)
+    side = tile_size(3000, 4000, wide)
+    assert side == 416 and side**2 * 48 <= TILE < WHOLE
+    assert tile_size(9, 9, SAME, 64) == 64 and tile_size(9000, 9000, SAME, None) is None
+
+
+@pytest.mark.parametrize("tile", [0, 8, -64, "big", 99.5])
+def test_tiles_that_are_none(tile):
+    with pytest.raises(NerdrainError, match="tile must be"):
+        derain(np.zeros((9, 9, 3)), SAME, tile=tile)
+
+
+def test_overlap_must_fit():
+    with pytest.raises(NerdrainError, match="cannot overlap by 48"):
+        derain(np.zeros((99, 99, 3)), SAME, tile=64, overlap=40)
+
+
+def test_tiles_of_a_blur_are_the_blur():
+    x = torch.rand(1, 3, 200, 333)
+    whole, tiled = (derain_tensor(x, Blur(), tile=tile) for tile in (None, 96))
+    # A tile's own border is dark, and its weight there is next to nothing.
+    assert (whole - tiled).abs().max() < 1e-3
+    cut = derain_tensor(x, Blur(), tile=96, overlap=0)
+    assert (whole - cut).abs().max() > 0.1
+
+
+def test_progress_counts_tiles():
+    shares = []
+    image = np.zeros((100, 150), np.uint8)
+    derain(Image.fromarray(image), SAME, tile=64, overlap=16, progress=shares.append)
+    count = len(spans(100, 64, 16)) * len(spans(150, 64, 16))
+    np.testing.assert_allclose(shares, np.arange(1, count + 1) / count)
+    shares.clear()
+    derain(image, SAME, progress=shares.append)
+    assert shares == [1]
+
+
+def border_step(network: nn.Module, x: Tensor, overlap: int) -> float:
+    """The step that the network's change makes across tile borders, over the step elsewhere."""
+    change = derain_tensor(x, network, tile=128, overlap=overlap) - x
+    steps = change.diff(dim=3).abs().mean((0, 1, 2))  # between columns k and k + 1
+    ends = {end for piece in spans(x.shape[3], 128, overlap) for end in piece}
+    borders = [column - 1 for column in sorted(ends - {0, x.shape[3]})]
+    assert borders
+    elsewhere = np.delete(steps.numpy(), borders)
+    return float(steps[borders].max() / np.median(elsewhere))
+
+
+def test_no_seam_is_visible(network):
+    photo = np.asarray(Image.open(GOLDEN / "coffee_target.png").convert("RGB"))
+    x = torch.from_numpy(photo / 255).float().permute(2, 0, 1)[None]
+    assert border_step(network, x, overlap=32) < 1.25
+    assert border_step(network, x, overlap=0) > 2  # without overlap the same measure sees seams
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (33, 2), (31, 47)])
+def test_the_network_takes_odd_sizes(network, size):
+    image = random_array((*size, 3), np.uint8)
+    result = derain(image, network)
+    assert result.shape == image.shape
+    with torch.no_grad():
+        x = torch.from_numpy(image / 255).float().permute(2, 0, 1)[None]
+        expected = network(x).full.clamp(0, 1)[0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(result - expected).max() <= 0.5001
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's memory")
+def test_memory_does_not_grow_with_the_photograph():
+    # 12 megapixels; the network's own memory is that of a tile, and is measured elsewhere.
+    code = """
+import numpy as np, torch
+torch.set_num_threads(1)
+from nerdrain.devices import peak_memory_mib
+from nerdrain.inference.derain import derain
+image = np.zeros((3000, 4000, 3), np.uint8)
+image[:] = 7
+before = peak_memory_mib()
+result = derain(image, torch.nn.Identity())
+assert (result == 7).all()
+print(peak_memory_mib() - before)
+"""
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert float(out.stdout) < 350  # 36 for the result, 36 for a row of tiles, and copies of those
+
+
+# PIL images
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I"])
+def test_pil_modes_that_stay(mode):
+    bands = {"LA": 2, "RGB": 3, "RGBA": 4}.get(mode)
+    if bands or mode == "L":
+        image = Image.fromarray(random_array((6, 4, bands) if bands else (6, 4), np.uint8))
+    elif mode == "F":
+        image = Image.fromarray(RNG.random((6, 4)).astype(np.float32))
+    else:
+        values = random_array((6, 4), np.uint16)
+        image = Image.fromarray(values.astype({"I": np.int32, "I;16B": ">u2"}.get(mode, np.uint16)))
+    assert image.mode == mode
+    result = derain(image, SAME)
+    assert result.size == image.size
+    assert result.mode == ("I;16" if mode == "I;16B" else mode)
+    np.testing.assert_allclose(np.asarray(result), np.asarray(image), atol=1e-7)
+    halved = np.asarray(derain(image, HALF)).astype(float)
+    first = (..., 0) if bands in (2, 4) else ...
+    np.testing.assert_allclose(halved[first], np.asarray(image)[first] / 2.0, atol=0.51)
+    if bands in (2, 4):
+        np.testing.assert_array_equal(halved[..., -1], np.asarray(image)[..., -1])
+
+
+@pytest.mark.parametrize(
+    ("mode", "comes_back"),
+    [
+        ("1", "L"),
+        ("La", "LA"),
+        ("PA", "RGBA"),
+        ("RGBa", "RGBA"),
+        *((mode, "RGB") for mode in ("P", "CMYK", "YCbCr", "HSV", "LAB", "RGBX")),
+    ],
+)
+def test_pil_modes_that_cannot_hold_the_result(mode, comes_back):
+    rgb = Image.fromarray(np.full((6, 4, 3), (200, 100, 50), np.uint8))
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        image = ImageCms.profileToProfile(rgb, *profiles, outputMode="LAB")
+    elif mode in ("La", "PA"):
+        image = rgb.convert("LA" if mode == "La" else "P").convert(mode)
+    elif mode == "RGBa":
+        image = rgb.convert("RGBA").convert("RGBa")
+    else:
+        image = rgb.convert(mode)
+    result = derain(image, SAME)
+    assert (result.mode, result.size) == (comes_back, image.size)
+    if comes_back == "RGB" and mode != "P":
+        # Within the rounding that going to that mode and back costs.
+        assert np.abs(np.asarray(result).astype(int) - [200, 100, 50]).max() <= 4
+
+
+def test_transparent_colours_become_alpha():
+    image = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.info["transparency"] = 1
+    result = derain(image, SAME)
+    assert result.mode == "RGBA"
+    assert [result.getpixel((k, 0)) for k in (0, 1)] == [(10, 20, 30, 255), (40, 50, 60, 0)]
+    grey = Image.fromarray(np.array([[5, 9]], np.uint8))
+    grey.info["transparency"] = 9
+    assert derain(grey, SAME).getpixel((1, 0)) == (9, 0)
+
+
+def test_cmyk_goes_through_its_own_profile_and_drops_it():
+    image = Image.new("CMYK", (4, 4), (10, 90, 40, 5))
+    image.info["icc_profile"] = b"no profile"  # unreadable: Pillow's own conversion is taken
+    result = derain(image, SAME)
+    assert result.getpixel((0, 0)) == image.convert("RGB").getpixel((0, 0))
+    assert "icc_profile" not in result.info
+
+
+def test_lab_needs_a_colour_engine(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise ImageCms.PyCMSError("no")
+
+    monkeypatch.setattr(ImageCms, "profileToProfile", refuse)
+    with pytest.raises(NerdrainError, match="LAB image cannot be converted here"):
+        derain(Image.new("LAB", (3, 3)), SAME)
+
+
+def test_exif_turns_the_image_and_stays_without_the_turn():
+    array = random_array((6, 4, 3), np.uint8)
+    image = Image.fromarray(array)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise to see it upright
+    exif[0x010F] = "A camera"
+    image.info |= {"exif": exif.tobytes(), "icc_profile": b"profile", "dpi": (72, 72)}
+    result = derain(image, SAME)
+    np.testing.assert_array_equal(np.asarray(result), np.rot90(array, -1))
+    assert 0x0112 not in result.getexif()
+    assert result.getexif()[0x010F] == "A camera"
+    assert result.info["icc_profile"] == b"profile"
+    assert image.info["exif"] == exif.tobytes()  # the input is left alone
+
+
+def test_integers_beyond_16_bits():
+    with pytest.raises(NerdrainError, match="0 to 65535"):
+        derain(Image.fromarray(np.array([[70000]], np.int32)), SAME)
