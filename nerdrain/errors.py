@@ -45,11 +45,20 @@ def explain(error: ValidationError, known: list[str]) -> str:
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
         hint = f"did you mean {near[0]}" if near else f"the settings are {', '.join(known)}"
-        return f"there is no setting {reprlib.repr(name)[1:-1]}; {hint}."
+        return f"there is no setting {abbreviate(name)[1:-1]}; {hint}."
     if first["type"] == "value_error":  # raised by a check of ours
         text = str(first["ctx"]["error"])
         return f"{name}: {text}" if name else text
     if first["type"] == "missing":
         return f"{name} is missing."
     message = first["msg"].replace("Input should", "it should")
-    return f"{name}={reprlib.repr(first['input'])}: {message}."
+    return f"{name}={abbreviate(first['input'])}: {message}."
+
+
+def abbreviate(value: object) -> str:
+    """A value as it is written in Python, in at most 80 characters."""
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "(a very large number)"
+    return text if len(text) <= 80 else f"{text[:77]}..."

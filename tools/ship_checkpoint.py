@@ -14,14 +14,15 @@ import json
 import shutil
 from pathlib import Path
 
-from nerdrain.checkpoints.weights import WEIGHTS, checkpoints_dir, load_model, write_atomically
+from nerdrain.checkpoints.weights import WEIGHTS, load_model, models_folder
+from nerdrain.files import write_atomically
 
 LARGEST = 5_000_000  # bytes
 
 
 def ship(name: str, runs: list[Path]) -> Path:
     """Copy what belongs to a model, and sign it; return its folder."""
-    folder = checkpoints_dir() / name
+    folder = models_folder() / name
     weights = runs[-1] / WEIGHTS
     config = load_model(weights).config
     if weights.stat().st_size > LARGEST:
@@ -35,7 +36,7 @@ def ship(name: str, runs: list[Path]) -> Path:
             if (run / file).is_file():
                 stem, suffix = file.split(".")
                 shutil.copyfile(run / file, folder / f"{stem}-{run.name.split('-')[-1]}.{suffix}")
-    sums = checkpoints_dir() / "SHA256SUMS"
+    sums = models_folder() / "SHA256SUMS"
     lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
     digests = {file: digest for digest, file in (line.split() for line in lines)}
     digests[f"{name}/{WEIGHTS}"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()

@@ -25,11 +25,14 @@ WEIGHTS = "model.safetensors"
 """The file that holds a model's weights in a folder, as the Hugging Face hub names it."""
 
 
+def models_folder() -> Path:
+    """The folder of the shipped models."""
+    return shipped_folder("data/checkpoints")
+
+
 def shipped_models() -> list[str]:
     """Names that `load_model` knows without a path."""
-    return sorted(
-        path.parent.name for path in shipped_folder("data/checkpoints").glob(f"*/{WEIGHTS}")
-    )
+    return sorted(path.parent.name for path in models_folder().glob(f"*/{WEIGHTS}"))
 
 
 def load_model(name_or_path: str | Path, device: torch.device | str | None = None) -> NeRDRain:
@@ -38,13 +41,13 @@ def load_model(name_or_path: str | Path, device: torch.device | str | None = Non
     Args:
         name_or_path: A shipped model's name (``"nerd-rain-tiny"``), one of our ``.safetensors``
             files, a folder written by `NeRDRain.save_pretrained`, or a released ``.pth`` file.
-            Nothing is ever downloaded: `NeRDRain.from_pretrained` does that, where it is asked to.
-        device: Where to put it; the CPU by default.
+            Nothing is downloaded; `NeRDRain.from_pretrained` can download a model.
+        device: The device of the network; the CPU by default.
 
     Raises:
-        NerdrainError: No such model, or the file is damaged, holds something else, or does not fit
-            the network it describes. Released files are read with ``weights_only=True``: a file
-            that carries code is refused, and none of it runs.
+        NerdrainError: The model does not exist, or the file is damaged, holds something else, or
+            does not fit the network that it describes. Released files are read with
+            ``weights_only=True``, so a file that carries code is refused and its code is not run.
     """
     path = find_weights(name_or_path)
     ours = path.suffix.lower() == ".safetensors"
@@ -56,7 +59,7 @@ def find_weights(name_or_path: str | Path) -> Path:
     """The file that a name, a folder or a path stands for."""
     path = Path(name_or_path)
     if not path.exists() and str(name_or_path) in shipped_models():
-        path = shipped_folder("data/checkpoints") / str(name_or_path)
+        path = models_folder() / str(name_or_path)
     if path.is_dir():
         path = path / WEIGHTS
     if path.is_file():
@@ -97,7 +100,10 @@ def save_checkpoint(model: NeRDRain, path: str | Path) -> Path:
 
 
 def read_safetensors(path: Path) -> NeRDRain:
-    """One of our files, checked against its own SHA-256 and configuration."""
+    """One of our files, checked against its own SHA-256, or one that `save_pretrained` wrote.
+
+    The hub's mixin writes no checksum, and the configuration into ``config.json`` beside the file.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -108,23 +114,37 @@ def read_safetensors(path: Path) -> NeRDRain:
         ) from None
     except OSError as error:
         raise unreadable(path, error) from None
-    if "config" not in metadata:
+    beside = path.with_name("config.json")
+    if "config" in metadata:
+        source, text = path, metadata["config"]
+        if metadata.get("sha256") != fingerprint(state):
+            raise NerdrainError(
+                f"{path}: its weights do not match their SHA-256; copy or download it again."
+            )
+    elif beside.is_file():
+        source, text = beside, beside.read_text(encoding="utf-8", errors="replace")
+    else:
         raise NerdrainError(
-            f"{path}: it has no nerdrain configuration inside; files made by `nerdrain convert`, "
-            "`nerdrain train` or `save_pretrained` have one."
+            f"{path}: it has no nerdrain configuration, neither inside nor in {beside.name} beside "
+            "it; give a file that `nerdrain convert`, `nerdrain train` or `save_pretrained` wrote."
         )
-    if metadata.get("sha256") != fingerprint(state):
-        raise NerdrainError(
-            f"{path}: its weights do not match their SHA-256; copy or download it again."
-        )
+    return network_with(parse_config(text, source), state, path)
+
+
+def parse_config(text: str, source: Path) -> NeRDRainConfig:
+    """The configuration that a checkpoint holds as JSON.
+
+    Raises:
+        NerdrainError: It is not one; the sentence names `source`.
+    """
     try:
-        config = NeRDRainConfig(**json.loads(metadata["config"]))
-    except (ValueError, TypeError, AttributeError) as error:
+        return NeRDRainConfig(**json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
         raise NerdrainError(
-            f"{path}: its configuration cannot be read ({str(error).rstrip('.')}); copy it "
-            "again, or update nerdrain."
+            f"{source}: its configuration cannot be read ({reason}); copy the file again, or "
+            "update nerdrain."
         ) from None
-    return network_with(config, state, path)
 
 
 def read_released(path: Path) -> NeRDRain:
@@ -138,7 +158,7 @@ def read_released(path: Path) -> NeRDRain:
         ) from None
     except PermissionError as error:
         raise unreadable(path, error) from None
-    except Exception:  # a damaged file can make the reader fail in any way, OSError included
+    except Exception:  # torch fails on damaged files in many ways, OSError included
         raise NerdrainError(
             f"{path}: not a whole PyTorch file; copy or download it again."
         ) from None
@@ -159,7 +179,7 @@ def read_released(path: Path) -> NeRDRain:
 
 
 def unreadable(path: Path, error: OSError) -> NerdrainError:
-    """What to say about a file that the system does not hand over."""
+    """The error of a file that the system does not let us read."""
     reason = error.strerror or str(error)
     return NerdrainError(
         f"{path}: could not be read ({reason}); check its permissions and the disk."
@@ -187,7 +207,7 @@ def network_with(
         NerdrainError: Tensors are missing, unknown or of another shape: one sentence names them, as
             the file calls them.
     """
-    with torch.device("meta"):  # shapes only: nothing is drawn at random, nothing allocated
+    with torch.device("meta"):  # shapes alone, so no memory and no random numbers are used
         model = NeRDRain(config)
     own = {rename(name): tensor.shape for name, tensor in model.state_dict().items()}
     missing = sorted(own.keys() - state.keys())

@@ -1,4 +1,4 @@
-"""Where a pixel is, and how a network is told: coordinates and their encoding (equation 2)."""
+"""Where a pixel is: pixel centres, their encoding (equation 2) and their neighbours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nerdrain.errors import NerdrainError
+
+Size = tuple[int, int]
+
+
+def size_of(x: Tensor) -> Size:
+    """Height and width of a ``(..., H, W)`` tensor."""
+    return x.shape[-2], x.shape[-1]
 
 
 def pixel_centres(

@@ -12,16 +12,13 @@ from torch import Tensor, nn
 
 from nerdrain.errors import NerdrainError
 from nerdrain.model.config import NeRDRainConfig
-from nerdrain.model.coordinates import PositionalEncoding, axis_neighbours
-from nerdrain.model.modules import module_list
-from nerdrain.model.unet import Encoder, Up
-
-Size = tuple[int, int]
+from nerdrain.model.coordinates import PositionalEncoding, Size, axis_neighbours, size_of
+from nerdrain.model.unet import Encoder, Up, conv3x3
 
 
 def mlp(sizes: Sequence[int]) -> Sequence[nn.Linear]:
-    """Linear layers between the given sizes; the decoders below run them on whole images."""
-    return module_list(nn.Linear(a, b) for a, b in pairwise(sizes))
+    """Linear layers between the given sizes; the decoders apply them to whole images."""
+    return nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))  # type: ignore[return-value]
 
 
 def pointwise(layer: nn.Linear, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
@@ -47,15 +44,12 @@ def neighbourhood_layer(
 class ReleasedDecoder(nn.Module):
     """The INR decoder as the authors' code computes it.
 
-    Four linear layers (three hidden) act on [9C unfolded features, relative coordinates and their
-    encoding, 2 cell sizes]. The released code subtracts each pixel's coordinates from themselves,
-    so every coordinate input is exactly 0, and measures the cell in its own units, so both cell
-    inputs are exactly 2; and its four local-ensemble members are equal. All of that is a 3x3
-    convolution and three 1x1 convolutions in one pass, with the same parameters: the columns that
-    multiply zeros are kept (checkpoints hold them) and never read.
-
-    Shape:
-        features ``(B, C, H, W)`` to RGB ``(B, 3, H, W)``, on the same grid only.
+    Features ``(B, C, H, W)`` to RGB ``(B, 3, H, W)``, on the same grid only. Four linear layers
+    read [9C unfolded features, relative coordinates and their encoding, 2 cell sizes]. The released
+    code subtracts each pixel's coordinates from themselves, so every coordinate input is 0. It
+    measures the cell in its own units, so both cell inputs are 2. Its four local-ensemble members
+    are equal. So one 3x3 and three 1x1 convolutions compute the same with the same parameters. The
+    columns that multiply zeros are kept, because checkpoints hold them, and never read.
     """
 
     def __init__(self, config: NeRDRainConfig) -> None:
@@ -80,17 +74,15 @@ class ReleasedDecoder(nn.Module):
 class PaperDecoder(nn.Module):
     """The INR decoder as the paper describes it: equation 3 on any grid.
 
-    A three-layer MLP f reads the code z_j, unfolded 3x3, and the encoded offset of the query from
-    that code; the values of the four nearest codes are averaged by area. The first layer is linear,
-    so its feature part is computed once per code, however many queries read it.
+    Features ``(B, C, h, w)`` and a size ``(H, W)`` to RGB ``(B, 3, H, W)``. A three-layer MLP f
+    reads the code z_j, unfolded 3x3, and the encoded offset of the query from that code. The values
+    of the four nearest codes are averaged by area. The first layer is linear, so its feature part
+    is computed once per code.
 
-    Our choices, where the paper is silent: offsets are measured in cells of the feature grid, so
-    that they lie in [-1, 1] for the four nearest codes; features are unfolded 3x3 as in LIIF and in
-    the released code; beyond the outermost codes the nearest one repeats; without encoding the two
-    plain offsets are read; without interpolation the single nearest code.
-
-    Shape:
-        features ``(B, C, h, w)`` and a size ``(H, W)`` to RGB ``(B, 3, H, W)``.
+    Where the paper is silent, these are our choices: offsets are measured in cells of the feature
+    grid, so they lie in [-1, 1] for the four nearest codes; features are unfolded 3x3 as in LIIF
+    and in the released code; outside the grid the border code is used; without encoding f reads the
+    two plain offsets; without interpolation it reads the nearest code alone.
     """
 
     def __init__(self, config: NeRDRainConfig) -> None:
@@ -108,10 +100,9 @@ class PaperDecoder(nn.Module):
         """Evaluate at the pixel centres of a grid of `size` (by default the features' own)."""
         first = self.layers[0]
         codes = neighbourhood_layer(features, first.weight[:, : 9 * self.width], first.bias)
-        own = tuple(codes.shape[-2:])
+        own = size_of(codes)
         if size is None or tuple(size) == own:  # each pixel centre is a code: weight 1, offset 0
-            zero = codes.new_zeros(1, 1, 2)
-            return self.tail(codes + self.offset_part(zero))
+            return self.tail(codes + self.offset_part(codes.new_zeros(1, 1, 2)))
         rows, columns = (
             axis_neighbours(n, m, device=codes.device, dtype=codes.dtype)
             for n, m in zip(size, own, strict=True)
@@ -127,7 +118,7 @@ class PaperDecoder(nn.Module):
         return value
 
     def offset_part(self, offset: Float[Tensor, "h w 2"]) -> Float[Tensor, "hidden h w"]:
-        """What the first layer adds for a query at this offset from its code."""
+        """The first layer's output for the encoded offset of a query from its code."""
         encoded = self.encoding(offset) if self.encoding else offset
         weight = self.layers[0].weight[:, -encoded.shape[-1] :]
         return (encoded @ weight.T).movedim(-1, 0)
@@ -140,11 +131,10 @@ class PaperDecoder(nn.Module):
 
 
 class INRBranch(nn.Module):
-    """One scale's INR: latent to feature map E, E to an image (E in equation 3 is the encoder's).
+    """One scale's INR: from the latent to the feature map E of equation 3, which `decoder` decodes.
 
-    Two Ups bring the latent ``(B, 4C, H/4, W/4)`` back to the scale's own resolution,
-    E ``(B, C, H, W)``. With a shared encoder the latent is the branch's own; a separate one
-    (Table 3 (g)) is made of the same embedding and levels, with weights of its own.
+    Two Ups bring the latent ``(B, 4C, H/4, W/4)`` to the scale's own resolution. A shared encoder's
+    latent is the scale's own; a separate one (Table 3 (g)) has the same layers and its own weights.
     """
 
     def __init__(self, config: NeRDRainConfig) -> None:
@@ -152,7 +142,7 @@ class INRBranch(nn.Module):
         c = config.width
         self.encoder: nn.Module | None = None
         if config.inr_encoder == "separate":
-            self.encoder = nn.Sequential(nn.Conv2d(3, c, 3, padding=1, bias=False), Encoder(config))
+            self.encoder = nn.Sequential(conv3x3(3, c), Encoder(config))
         self.expand = nn.Sequential(Up(4 * c), Up(2 * c))
         self.decoder = (
             ReleasedDecoder(config) if config.fidelity == "released" else PaperDecoder(config)
@@ -161,7 +151,7 @@ class INRBranch(nn.Module):
     def forward(
         self, image: Float[Tensor, "b 3 h w"], latent: Float[Tensor, "b 4*c h/4 w/4"] | None
     ) -> Float[Tensor, "b c h w"]:
-        """The feature map E, from the branch's `latent`, or by a separate encoder from `image`."""
+        """The feature map E, from the scale's `latent`, or by a separate encoder from `image`."""
         if self.encoder is not None:
             latent = self.encoder(image).latent
         return self.expand(latent)

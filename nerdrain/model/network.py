@@ -1,7 +1,8 @@
 """NeRD-Rain: three scales, the INR between them, feedback fine to coarse (section 3, Figure 2)."""
 
 # No postponed annotations here: the hub's mixin reads `config: NeRDRainConfig` at run time.
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -10,11 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nerdrain.errors import NerdrainError
+from nerdrain.model import ablations
 from nerdrain.model.config import NeRDRainConfig
+from nerdrain.model.coordinates import Size, size_of
 from nerdrain.model.feedback import make_feedback
-from nerdrain.model.inr import INRBranch, Size
-from nerdrain.model.modules import module_dict, module_list
-from nerdrain.model.unet import Encoded, UNet
+from nerdrain.model.inr import INRBranch
+from nerdrain.model.unet import Encoded, UNet, conv3x3
 
 Image = Float[Tensor, "b 3 h w"]
 Features = Float[Tensor, "b c h w"]
@@ -45,21 +47,19 @@ class Scale(nn.Module):
     """One scale: an embedding, its UNets one after the other, and an output convolution.
 
     Every scale of the network is this class. Context convolutions stand between its UNets. In the
-    released network the last full-scale UNet decodes with its neighbour's level-1 reduction
-    (`borrow_reduction`) and its own is never used.
+    released network the last full-scale UNet decodes with the level-1 reduction of the UNet before
+    it (`borrow_reduction`) and its own is never used.
     """
+
+    unets: Sequence[UNet]  # nn.ModuleList, whose type does not say what it holds
 
     def __init__(self, config: NeRDRainConfig, unets: int, *, borrow_reduction: bool) -> None:
         super().__init__()
-
-        def conv(inputs: int, outputs: int) -> nn.Conv2d:
-            return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-
         c = config.width
-        self.embed = conv(3, c)
-        self.unets = module_list(UNet(config) for _ in range(unets))
-        self.contexts = module_list(conv(c, c) for _ in range(unets - 1))
-        self.output = conv(c, 3)
+        self.embed = conv3x3(3, c)
+        self.unets = nn.ModuleList(UNet(config) for _ in range(unets))  # type: ignore[assignment]
+        self.contexts = nn.ModuleList(conv3x3(c, c) for _ in range(unets - 1))
+        self.output = conv3x3(c, 3)
         self.borrow_reduction = borrow_reduction
 
     def encode_first(self, image: Image) -> Encoded:
@@ -67,16 +67,14 @@ class Scale(nn.Module):
         return self.unets[0].encoder(self.embed(image))
 
     def advance(
-        self, encoded: Encoded, feedback: list[Tensor | None]
+        self, encoded: Encoded, messages: Sequence[Tensor | None]
     ) -> tuple[list[Tensor], Encoded]:
-        """From the first UNet's latent to the last one's, adding feedback to each on the way.
+        """Go from the first UNet's latent to the last one's, adding a message to each on the way.
 
-        Returns:
-            Every UNet's latent as it was before the addition, and the last UNet's encoding, which
-            waits to be decoded.
+        Return every UNet's latent before the addition, and the last UNet's encoding.
         """
         latents: list[Tensor] = []
-        for k, message in enumerate(feedback):
+        for k, message in enumerate(messages):
             if k:
                 features = self.contexts[k - 1](self.unets[k - 1].decoder(encoded))
                 encoded = self.unets[k].encoder(features)
@@ -102,11 +100,11 @@ class NeRDRain(
     """The network of the paper's Figure 2, in the fidelity that `config` names.
 
     ``"released"`` computes exactly what the authors' code computes. ``"paper"`` computes what the
-    paper describes; it leaves the following open, and these are our choices: the INR predicts a
-    residual to its scale's image, and its result is added to the next scale's input, both as
-    released; what it passes on is the same continuous image queried on the next scale's pixel grid;
-    quarter-size inputs are halved twice; feedback is halved bilinearly; and what
-    `nerdrain.model.inr.PaperDecoder` and `nerdrain.model.feedback.FeedbackUnit` name.
+    paper describes. Where the paper leaves something open, these are our choices: the INR predicts
+    a residual to its scale's image, and its result is added to the next scale's input, both as
+    released; the result passed on is the same continuous image, queried on the next scale's grid;
+    quarter-size inputs are halved twice; feedback is halved bilinearly. `PaperDecoder` and
+    `FeedbackUnit` name the others.
 
     Args:
         config: The whole network as a value; `PRESETS` names three.
@@ -117,32 +115,33 @@ class NeRDRain(
         scales), and the outputs are cropped.
     """
 
+    # nn.ModuleDict, whose type does not say what it holds.
+    scales: Mapping[str, Scale]
+    inrs: Mapping[str, INRBranch]
+    feedback: Mapping[str, Sequence[nn.Module]]
+
     def __init__(self, config: NeRDRainConfig) -> None:
         super().__init__()
         self.config = config
         released = config.fidelity == "released"
         counts = {name: n for name, n in zip(SCALES, config.unets, strict=True) if n}
-        self.scales = module_dict(
-            {
-                name: Scale(config, n, borrow_reduction=released and name == "s3" and n == 3)
-                for name, n in counts.items()
-            }
-        )
-        names = list(counts)
-        coarse = names[:-1]
-        with_inr = coarse[:1] if config.inr_grid == "fixed" else coarse
-        self.inrs = module_dict(
-            {name: INRBranch(config) for name in with_inr if config.inr != "none"}
-        )
-        # The k-th UNet of a scale hears the k-th pair of latents of the next finer scale: in M123
+        scales = {
+            name: Scale(config, n, borrow_reduction=released and name == "s3" and n == 3)
+            for name, n in counts.items()
+        }
+        self.scales = nn.ModuleDict(scales)  # type: ignore[assignment]
+        with_inr = ablations.scales_with_inr(config, list(counts)[:-1])
+        inrs = {name: INRBranch(config) for name in with_inr}
+        self.inrs = nn.ModuleDict(inrs)  # type: ignore[assignment]
+        # The k-th UNet of a scale gets a message from UNets k and k + 1 of the finer scale. In M123
         # half has two units (full 1 and 2, full 2 and 3), quarter has one (half 1 and 2).
-        self.feedback = module_dict(
-            {
-                a: module_list(make_feedback(config) for _ in range(min(counts[a], counts[b] - 1)))
-                for a, b in zip(coarse, names[1:], strict=True)
-                if config.feedback != "none"
-            }
-        )
+        units = {a: min(counts[a], counts[b] - 1) for a, b in pairwise(counts)}
+        feedback = {
+            name: nn.ModuleList(make_feedback(config) for _ in range(n))
+            for name, n in units.items()
+            if config.feedback != "none"
+        }
+        self.feedback = nn.ModuleDict(feedback)  # type: ignore[assignment]
 
     def forward(self, x: Image) -> Derained:
         """Derain; `.full` is the result."""
@@ -160,47 +159,53 @@ class NeRDRain(
             **{f"inr_{SCALES[name]}": self.crop(i, name, x) for name, i in inr_images.items()},
         )
 
+    def pyramid(self, x: Image) -> dict[str, Tensor]:
+        """The padded image at every scale, coarse to fine; each is half the next."""
+        multiple = 4 << (len(self.scales) - 1)  # two halvings in a UNet, one between scales
+        height, width = size_of(x)
+        padding = (0, -width % multiple, 0, -height % multiple)
+        images = [F.pad(x, padding, mode="replicate") if any(padding) else x]
+        for _ in range(len(self.scales) - 1):
+            height, width = size_of(images[0])
+            images.insert(0, self.resize(images[0], (height // 2, width // 2)))
+        return dict(zip(self.scales, images, strict=True))
+
     def encode(self, images: dict[str, Tensor]) -> tuple[dict[str, Encoded], dict[str, Tensor]]:
         """Coarse to fine: encode with every scale's first UNet; the INR enriches the next input.
 
-        With x a scale's image, m its input and INR(E) what its decoder adds: at quarter size m = x;
-        at each scale r = INR(E) + m; at the next finer one m = x + r. So the half scale's input is
-        a sum of two images, and the full scale's of three.
+        Let x be a scale's image, m its input and INR(E) the output of its decoder. At quarter size
+        m = x. Each scale renders r = INR(E) + m, and the next finer scale reads m = x + r. So the
+        input of the half scale is a sum of two images, and that of the full scale of three. Return
+        the encodings and the images r, by scale.
         """
-        started: dict[str, Encoded] = {}
+        encode = ablations.encode_as_in_table_3(self.config)
+        if encode is not None:
+            return encode(self, images)
+        coarsest = next(iter(images))
+        entry = images[coarsest]
+        started = {coarsest: self.scales[coarsest].encode_first(entry)}
         rendered: dict[str, Tensor] = {}
-        names = list(images)
-        entry, query = images[names[0]], None
-        for name, finer in zip(names, [*names[1:], None], strict=True):
-            if self.config.inr == "within" and finer:
-                rendered[name] = self.continuous(name, entry, None)(size_of(entry))
-                entry = entry + rendered[name]  # a sum of two images here too
-            started[name] = self.scales[name].encode_first(entry)
-            if finer is None:
-                break
-            if self.config.inr == "adjacent":
-                if name in self.inrs:  # on a fixed grid, the coarsest one answers for all
-                    query = self.continuous(name, entry, started[name].latent)
-                assert query is not None  # the coarsest scale always has an INR
-                rendered[name] = query(size_of(entry))
-                entry = images[finer] + query(size_of(images[finer]))
+        for name, finer in pairwise(images):
+            features = self.inrs[name](entry, started[name].latent)
+            rendered[name] = self.render(name, features, entry, size_of(entry))
+            size = size_of(images[finer])
+            if self.config.fidelity == "released":
+                passed = self.resize(rendered[name], size)
             else:
-                entry = images[finer]
+                passed = self.render(name, features, entry, size)
+            entry = images[finer] + passed
+            started[finer] = self.scales[finer].encode_first(entry)
         return started, rendered
 
-    def continuous(
-        self, name: str, entry: Image, latent: Tensor | None
-    ) -> Callable[[Size], Tensor]:
-        """The image that a scale's INR represents, as a function of the grid it is seen on."""
-        inr = self.inrs[name]
-        e = inr(entry, latent)
-        if self.config.fidelity == "paper":
-            return lambda size: inr.decoder(e, size) + self.resize(entry, size)
-        image = inr.decoder(e) + entry
-        return lambda size: self.resize(image, size)
+    def render(self, name: str, features: Features, entry: Image, size: Size) -> Image:
+        """The image of a scale's INR on a grid of `size`, from its E and the scale's input m."""
+        decoder = self.inrs[name].decoder
+        if self.config.fidelity == "released":
+            return self.resize(decoder(features) + entry, size)
+        return decoder(features, size) + self.resize(entry, size)
 
     def feed_back(self, started: dict[str, Encoded]) -> dict[str, Encoded]:
-        """Fine to coarse: take each scale to its last latent, telling the coarser of each pair."""
+        """Fine to coarse: take each scale to its last encoding, with the finer scale's messages."""
         pending: dict[str, Encoded] = {}
         latents: list[Tensor] = []
         for name in reversed(started):
@@ -214,28 +219,16 @@ class NeRDRain(
         return pending
 
     def decode(self, pending: dict[str, Encoded], images: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Coarse to fine: decode every scale's last UNet, each adding its features to the next."""
+        """Coarse to fine: decode every scale's last UNet; each adds its features to the next."""
         outputs: dict[str, Tensor] = {}
         features: Tensor | None = None
         for name, image in images.items():
             decoded = self.scales[name].decode_last(pending[name])
-            features = (
-                decoded if features is None else decoded + self.resize(features, size_of(decoded))
-            )
+            if features is not None:
+                decoded = decoded + self.resize(features, size_of(decoded))
+            features = decoded
             outputs[name] = self.scales[name].output(features) + image
         return outputs
-
-    def pyramid(self, x: Image) -> dict[str, Tensor]:
-        """The padded image at every scale, coarse to fine; each is half the next."""
-        multiple = 4 << (len(self.scales) - 1)  # two halvings in a UNet, one between scales
-        height, width = size_of(x)
-        padding = (0, -width % multiple, 0, -height % multiple)
-        image = F.pad(x, padding, mode="replicate") if any(padding) else x
-        images = [image]
-        for _ in range(len(self.scales) - 1):
-            height, width = size_of(images[0])
-            images.insert(0, self.resize(images[0], (height // 2, width // 2)))
-        return dict(zip(self.scales, images, strict=True))
 
     def resize(self, x: Features, size: Size) -> Features:
         """Nearest neighbour as released (keep or repeat pixel [2i, 2j]), bilinear as described."""
@@ -250,8 +243,3 @@ class NeRDRain(
         halvings = list(reversed(SCALES)).index(name)
         height, width = (-(-n >> halvings) for n in size_of(x))
         return image[..., :height, :width]
-
-
-def size_of(x: Tensor) -> Size:
-    """Height and width of a ``(..., H, W)`` tensor."""
-    return x.shape[-2], x.shape[-1]

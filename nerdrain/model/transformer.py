@@ -1,4 +1,4 @@
-"""The Transformer block of Restormer [62], of which UNets are made, and Table 6's CNN block."""
+"""The Transformer block of Restormer [62], of which the UNets are made (section 3.1)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nerdrain.model import ablations
 from nerdrain.model.config import NeRDRainConfig
 
 
 class ChannelLayerNorm(nn.Module):
-    """Layer normalisation over the channels of each pixel.
+    """Layer normalisation over the channels of each pixel, ``(B, C, H, W)`` to the same.
 
     Args:
-        channels: Number of channels.
-        bias: With it, subtract the mean and add a learned bias. Without, divide by the standard
-            deviation only (Restormer's "BiasFree" form).
-
-    Shape:
-        ``(B, C, H, W)`` to the same.
+        channels: C.
+        bias: Subtract the mean and add a learned bias. Without it, only divide by the standard
+            deviation (Restormer's "BiasFree" form).
     """
 
     def __init__(self, channels: int, *, bias: bool = True) -> None:
@@ -32,23 +30,19 @@ class ChannelLayerNorm(nn.Module):
         """Normalise; the variance is the biased one, with 1e-5 inside the root."""
         pixels = x.movedim(1, -1)  # (B, H, W, C)
         if self.bias is not None:
-            return F.layer_norm(pixels, self.weight.shape, self.weight, self.bias, 1e-5).movedim(
-                -1, 1
-            )
+            shape = self.weight.shape
+            return F.layer_norm(pixels, shape, self.weight, self.bias, 1e-5).movedim(-1, 1)
         variance = (pixels - pixels.mean(-1, keepdim=True)).square().mean(-1, keepdim=True)
         deviation = torch.sqrt(variance + 1e-5)
         return (pixels / deviation * self.weight).movedim(-1, 1)
 
 
 class TransposedAttention(nn.Module):
-    """Attention between channels instead of pixels (MDTA: multi-Dconv head transposed attention).
+    """Attention between channels, not pixels (MDTA: multi-Dconv head transposed attention).
 
-    Each head compares its channels as whole images: a (C/heads x C/heads) matrix, at a cost that
-    grows linearly with the number of pixels. Queries and keys have unit length over the pixels, so
-    a learned `temperature` per head sets the softmax's sharpness.
-
-    Shape:
-        ``(B, C, H, W)`` to the same.
+    ``(B, C, H, W)`` to the same. Each head compares its channels as whole images. Its matrix is
+    (C/heads x C/heads), so the cost grows linearly with the number of pixels. Queries and keys have
+    unit length over the pixels, so a learned `temperature` per head sets the softmax's sharpness.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -81,8 +75,7 @@ class TransposedAttention(nn.Module):
 class GatedFeedForward(nn.Module):
     """Gated feed-forward layer with depth-wise convolutions (GDFN): gelu(a) * b.
 
-    Shape:
-        ``(B, C, H, W)`` to the same, through ``int(expansion * C)`` hidden channels, twice.
+    ``(B, C, H, W)`` to the same; a and b have ``int(expansion * C)`` hidden channels each.
     """
 
     def __init__(self, channels: int, expansion: float = 2.66) -> None:
@@ -95,17 +88,13 @@ class GatedFeedForward(nn.Module):
         self.project = nn.Conv2d(hidden, channels, 1, bias=False)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Pass what the gate opens for."""
+        """Multiply half of the hidden channels by the gate, the gelu of the other half."""
         gate, value = self.depthwise(self.expand(x)).chunk(2, dim=1)
         return self.project(F.gelu(gate) * value)
 
 
 class TransformerBlock(nn.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x)).
-
-    Shape:
-        ``(B, C, H, W)`` to the same.
-    """
+    """x + attention(norm(x)), then x + feed_forward(norm(x)), ``(B, C, H, W)`` to the same."""
 
     def __init__(self, channels: int, heads: int, config: NeRDRainConfig) -> None:
         super().__init__()
@@ -121,41 +110,14 @@ class TransformerBlock(nn.Module):
         return x + self.feed_forward(self.norm2(x))
 
 
-class ChannelAttentionBlock(nn.Module):
-    """Two convolutions and a gate per channel, after MPRNet [61]: the block of Table 6's CNN.
-
-    Shape:
-        ``(B, C, H, W)`` to the same.
-    """
-
-    def __init__(self, channels: int, reduction: int = 4) -> None:
-        super().__init__()
-        squeezed = max(channels // reduction, 1)
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.PReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-        )
-        self.gate = nn.Sequential(
-            nn.Conv2d(channels, squeezed, 1, bias=False),
-            nn.ReLU(),
-            nn.Conv2d(squeezed, channels, 1, bias=False),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Refine features, keeping their shape."""
-        y = self.body(x)
-        return x + y * self.gate(y.mean(dim=(-2, -1), keepdim=True))
+def make_block(level: int, config: NeRDRainConfig) -> nn.Module:
+    """One block of a UNet's level (1, 2 or 3), which has C, 2C or 4C channels."""
+    channels, heads = config.width << (level - 1), config.heads[level - 1]
+    if config.backbone == "cnn":
+        return ablations.ChannelAttentionBlock(channels)
+    return TransformerBlock(channels, heads, config)
 
 
 def make_blocks(level: int, config: NeRDRainConfig) -> nn.Sequential:
-    """The blocks of one level (1, 2 or 3) of a UNet: `config` says how many and of which kind."""
-    channels, heads = config.width << (level - 1), config.heads[level - 1]
-
-    def block() -> nn.Module:
-        if config.backbone == "cnn":
-            return ChannelAttentionBlock(channels)
-        return TransformerBlock(channels, heads, config)
-
-    return nn.Sequential(*(block() for _ in range(config.blocks[level - 1])))
+    """The blocks of one level (1, 2 or 3) of a UNet."""
+    return nn.Sequential(*(make_block(level, config) for _ in range(config.blocks[level - 1])))

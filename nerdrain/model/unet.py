@@ -13,15 +13,20 @@ from nerdrain.model.config import NeRDRainConfig
 from nerdrain.model.transformer import make_blocks
 
 
+def conv3x3(inputs: int, outputs: int, *, bias: bool = False) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+
+
 class Down(nn.Sequential):
     """``(B, c, H, W)`` to ``(B, 2c, H/2, W/2)``: a convolution to c/2, then 2x2 pixels to channels.
 
-    The second step is `torch.nn.PixelUnshuffle(2)`, which leaves an empty batch as it is.
+    The second step is `torch.nn.PixelUnshuffle(2)`, but also works on an empty batch.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(
-            nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False),
+            conv3x3(channels, channels // 2),
             Rearrange("b c (h p) (w q) -> b (c p q) h w", p=2, q=2),
         )
 
@@ -30,9 +35,7 @@ class Up(nn.Sequential):
     """``(B, c, H, W)`` to ``(B, c/2, 2H, 2W)``: convolution to 2c, then channels to 2x2 pixels."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(
-            nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False), nn.PixelShuffle(2)
-        )
+        super().__init__(conv3x3(channels, 2 * channels), nn.PixelShuffle(2))
 
 
 class Encoded(NamedTuple):
@@ -62,7 +65,7 @@ class Encoder(nn.Module):
         self.level3 = make_blocks(3, config)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Encoded:
-        """Encode features to a latent, keeping what the decoder will want back."""
+        """Encode features to a latent, and keep the skips for the decoder."""
         skip1 = self.level1(x)
         skip2 = self.level2(self.down1(skip1))
         return Encoded(self.level3(self.down2(skip2)), skip2, skip1)
@@ -84,10 +87,10 @@ class Decoder(nn.Module):
     def forward(
         self, encoded: Encoded, reduce1: nn.Module | None = None
     ) -> Float[Tensor, "b c h w"]:
-        """Decode; another decoder's `reduce1` can stand in for this one's.
+        """Decode, with this decoder's `reduce1` or with that of another one.
 
-        The released network decodes its last full-scale UNet so, by what looks like a slip: the
-        decoder's own `reduce1` then never receives a gradient.
+        The released network decodes its last full-scale UNet with another one's, probably by
+        mistake; the decoder's own `reduce1` then never receives a gradient.
         """
         x = self.up2(encoded.latent)  # (B, 2C, H/2, W/2)
         x = self.level2(self.reduce2(torch.cat([x, encoded.skip2], dim=1)))
@@ -97,11 +100,7 @@ class Decoder(nn.Module):
 
 
 class UNet(nn.Module):
-    """Encoder and decoder with skips.
-
-    Shape:
-        ``(B, C, H, W)`` to the same; H and W are multiples of 4.
-    """
+    """Encoder and decoder with skips, ``(B, C, H, W)`` to the same; multiples of 4."""
 
     def __init__(self, config: NeRDRainConfig) -> None:
         super().__init__()
@@ -109,5 +108,5 @@ class UNet(nn.Module):
         self.decoder = Decoder(config)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Encode and decode at once (the network does the two apart, for feedback in between)."""
+        """Encode and decode (the network calls the two apart, with feedback in between)."""
         return self.decoder(self.encoder(x))

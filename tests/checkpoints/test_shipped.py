@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import nerdrain
-from nerdrain.checkpoints.weights import checkpoints_dir, shipped_models
+from nerdrain.checkpoints.weights import models_folder, shipped_models
 from nerdrain.data.photos import load_photo
 from nerdrain.data.rain import add_rain
 from nerdrain.evaluation.metrics import gain, psnr_matlab_y, to_uint8
 from nerdrain.inference.derain import derain
 from nerdrain.training.recipes import read_recipe
 
-FOLDER = checkpoints_dir()
+FOLDER = models_folder()
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 

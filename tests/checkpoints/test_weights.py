@@ -24,13 +24,13 @@ import nerdrain
 from nerdrain import NeRDRain, NeRDRainConfig, NerdrainError, load_model
 from nerdrain.checkpoints.weights import (
     WEIGHTS,
-    checkpoints_dir,
     convert_released,
     fingerprint,
+    models_folder,
     save_checkpoint,
     shipped_models,
-    write_atomically,
 )
+from nerdrain.files import write_atomically
 
 SMALL = NeRDRainConfig(width=4, blocks=(1, 1, 1), inr_hidden=5)
 
@@ -187,11 +187,28 @@ def test_the_hubs_way_to_save_and_load(tmp_path: Path) -> None:
     assert NeRDRain.from_pretrained(tmp_path / "again").config == config
 
 
+def test_a_hub_folder_without_a_good_configuration(tmp_path: Path) -> None:
+    NeRDRain(SMALL).save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    for text, reason in [
+        ("{", "Expecting property name"),
+        ("[1]", "must be a mapping"),
+        ("[" * 10**5, "recursion"),
+        ('{"widht": 4}', "did you mean width"),
+    ]:
+        config.write_text(text, encoding="utf-8")
+        message = refusal(lambda: load_model(tmp_path), config)
+        assert "its configuration cannot be read" in message and reason in message
+    config.unlink()
+    message = refusal(lambda: load_model(tmp_path), tmp_path / WEIGHTS)
+    assert "it has no nerdrain configuration, neither inside nor in config.json" in message
+
+
 def test_shipped_models_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "nerd-rain-tiny"
     model = NeRDRain(SMALL)
     save_checkpoint(model, folder / WEIGHTS)
-    monkeypatch.setattr("nerdrain.checkpoints.weights.checkpoints_dir", lambda: tmp_path)
+    monkeypatch.setattr("nerdrain.checkpoints.weights.models_folder", lambda: tmp_path)
     assert shipped_models() == ["nerd-rain-tiny"]
     assert same_weights(load_model("nerd-rain-tiny"), model)
     message = refusal(lambda: load_model("nerd-rain"), Path("nerd-rain"))
@@ -202,14 +219,14 @@ def test_shipped_models_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_where_shipped_models_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = Path(nerdrain.__file__).parent
-    assert checkpoints_dir() == package.parent / "data" / "checkpoints"
+    assert models_folder() == package.parent / "data" / "checkpoints"
     # In an installed package they lie inside it, where pyproject.toml puts them.
-    monkeypatch.setattr(nerdrain, "__file__", str(tmp_path / "nerdrain" / "__init__.py"))
-    (tmp_path / "nerdrain" / "checkpoints_data").mkdir(parents=True)
-    assert checkpoints_dir() == tmp_path / "nerdrain" / "checkpoints_data"
+    monkeypatch.setattr("nerdrain.files.PACKAGE", tmp_path / "nerdrain")
+    (tmp_path / "nerdrain" / "shipped" / "checkpoints").mkdir(parents=True)
+    assert models_folder() == tmp_path / "nerdrain" / "shipped" / "checkpoints"
     assert shipped_models() == []
     text = (package.parent / "pyproject.toml").read_text(encoding="utf-8")
-    assert '"data/checkpoints" = "nerdrain/checkpoints_data"' in text
+    assert '"data/checkpoints" = "nerdrain/shipped/checkpoints"' in text
 
 
 # --- what does not load ---------------------------------------------------------------------------
@@ -375,12 +392,12 @@ def with_metadata(ours: Path, out: Path, **changes: str | None) -> Path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config": None}, "no nerdrain configuration inside"),
+        ({"config": None}, "no nerdrain configuration, neither inside nor"),
         ({"sha256": None}, "do not match their SHA-256"),
         ({"sha256": "0" * 64}, "do not match their SHA-256"),
         ({"config": "{"}, "configuration cannot be read"),
         ({"config": "[]"}, "configuration cannot be read"),
-        ({"config": '{"depth": 3}'}, r"cannot be read \(No such configuration field: depth; "),
+        ({"config": '{"depth": 3}'}, r"cannot be read \(there is no setting depth; "),
         ({"config": '{"width": 7}'}, r"cannot be read \(width=7: .*even width\)"),
         ({"config": '{"width": 8}'}, "do not fit a network of width 8 .* missing"),
     ],

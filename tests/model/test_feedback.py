@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 from scipy.ndimage import correlate
 from torch import Tensor, nn
 
+from nerdrain.model.ablations import ConcatFeedback, SumFeedback
 from nerdrain.model.config import NeRDRainConfig
 from nerdrain.model.feedback import (
-    ConcatFeedback,
     FeedbackGate,
     FeedbackUnit,
     ReleasedFeedbackUnit,
-    SumFeedback,
     make_feedback,
 )
 

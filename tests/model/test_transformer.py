@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nerdrain.model.ablations import ChannelAttentionBlock
 from nerdrain.model.config import NeRDRainConfig
 from nerdrain.model.transformer import (
-    ChannelAttentionBlock,
     ChannelLayerNorm,
     GatedFeedForward,
     TransformerBlock,

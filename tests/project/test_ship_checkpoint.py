@@ -24,8 +24,8 @@ def test_a_run_is_shipped_with_its_recipes_logs_and_digest(
     file = recipe_file(tmp_path, make_photos(tmp_path / "photos"), steps=1)
     runs = [train(file, {}, tmp_path / f"new-model-{leg}", "cpu") for leg in (1, 2)]
     shipped = tmp_path / "shipped"
-    monkeypatch.setattr(tool, "checkpoints_dir", lambda: shipped)
-    monkeypatch.setattr(checkpoints, "checkpoints_dir", lambda: shipped)
+    monkeypatch.setattr(tool, "models_folder", lambda: shipped)
+    monkeypatch.setattr(checkpoints, "models_folder", lambda: shipped)
     folder = tool.ship("new-model", runs)
     assert {path.name for path in folder.iterdir()} == {
         *("model.safetensors", "config.json"),
