@@ -1,4 +1,4 @@
-"""The names and shapes of the authors' checkpoints, and what they say about the network in them."""
+"""Names and shapes in the authors' checkpoints, and the configuration that follows from them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def config_from_shapes(state: Mapping[str, Tensor]) -> NeRDRainConfig:
     """The configuration of a released checkpoint, read off its tensors' names and shapes.
 
     Raises:
-        NerdrainError: A tensor that the reading needs is missing.
+        NerdrainError: A tensor that determines the configuration is missing.
     """
 
     def shape(name: str) -> tuple[int, ...]:
@@ -125,7 +125,7 @@ def config_from_shapes(state: Mapping[str, Tensor]) -> NeRDRainConfig:
         a, b, c = values
         return a, b, c
 
-    # The width that most scales agree on, so that one strange tensor is named as the strange one.
+    # The width of most scales, so that the error names the one tensor that differs.
     width = mode(shape(f"patch_embed_{suffix}.proj.weight")[0] for suffix in _SUFFIX.values())
     levels = [f"{stem}_max1" for stem in ("encoder_level1", "encoder_level2", "latent")]
     hidden = [shape(f"{level}.0.ffn.project_in.weight")[0] // 2 for level in levels]
@@ -143,9 +143,9 @@ def config_from_shapes(state: Mapping[str, Tensor]) -> NeRDRainConfig:
 
 
 def _expansion(width: int, hidden: list[int]) -> float:
-    """A ratio whose rounding down gives the levels' hidden widths; 2.66 where that is one.
+    """A ratio that gives the levels' hidden widths, rounded down; 2.66 where it does.
 
-    If none gives all three, the one that gives most: the strict comparison then names the others.
+    If no ratio gives all three, the one that gives most; loading then names the other tensors.
     """
     channels = [width << level for level in range(3)]
     ratios = [2.66]

@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from nerdrain.devices import pick_device
 from nerdrain.errors import NerdrainError
-from nerdrain.model.network import NeRDRain
 from nerdrain.model.ablations import ChannelAttentionBlock
+from nerdrain.model.network import NeRDRain
 from nerdrain.model.transformer import TransformerBlock
 from nerdrain.training.batches import Part
 from nerdrain.training.recipes import Recipe

@@ -30,7 +30,6 @@ from nerdrain.checkpoints.weights import (
     save_checkpoint,
     shipped_models,
 )
-from nerdrain.files import write_atomically
 
 SMALL = NeRDRainConfig(width=4, blocks=(1, 1, 1), inr_hidden=5)
 
@@ -461,16 +460,6 @@ def test_a_full_disk_leaves_the_old_file(
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
     assert path.read_bytes() == ours.read_bytes()
-
-
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    below = tmp_path / "file" / "model.safetensors"
-    assert "could not be written" in refusal(lambda: write_atomically(below, b"x"), below)
-    folder = tmp_path / "folder"
-    (folder / "full").mkdir(parents=True)
-    assert "could not be written" in refusal(lambda: write_atomically(folder, b"x"), folder)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
 
 @given(st.lists(st.sampled_from([torch.float32, torch.bfloat16, torch.int64]), max_size=3))
