@@ -1,42 +1,37 @@
-"""What the commands share: errors as one sentence, a progress bar, files in and files out."""
+"""What the commands share: options, errors as one sentence, progress, tables, files in and out."""
 
 import contextlib
 import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from nerdrain.errors import ImageWarning, NerdrainError
 from nerdrain.files import IMAGE_SUFFIXES
 
-__all__ = [
-    "Batch",
-    "Job",
-    "check_free",
-    "note_unread",
-    "plan",
-    "protect",
-    "reported",
-    "sentence",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
-INTERRUPTED = 130  # what shells report for a program stopped by Ctrl-C
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as in shells."""
+
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest available.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 
 
-def sentence(error: BaseException) -> str:
-    """An error as one line for a person to read.
+def as_sentence(error: BaseException) -> str:
+    """An error as one line for the user.
 
     Raises:
-        BaseException: `error` itself, where it is a fault of the program and not of its input.
+        BaseException: `error` itself, if it is a bug and not the user's input.
     """
     if isinstance(error, NerdrainError):
         text = str(error)
@@ -53,110 +48,64 @@ def sentence(error: BaseException) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _fail(message: str, code: int = 1) -> typer.Exit:
+def fail(message: str, code: int = 1) -> typer.Exit:
+    """Print an error to stderr, and return the exception that ends the command."""
     typer.echo(f"nerdrain: {message}", err=True)
     return typer.Exit(code)
 
 
-def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """Let a command end with one sentence on stderr and exit code 1, or 130 after Ctrl-C."""
+def report_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Make a command end with one sentence on stderr and exit code 1, or 130 after Ctrl-C."""
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt as error:
-            how_far = f": {error}" if str(error) else ""  # a `Batch` says it
-            raise _fail(f"interrupted{how_far}.", INTERRUPTED) from None
+            how_far = f": {error}" if str(error) else ""  # from `Batch`
+            raise fail(f"interrupted{how_far}.", INTERRUPTED) from None
         except (NerdrainError, OSError, MemoryError, RuntimeError) as error:
-            if isinstance(error, typer.Exit):  # click's is a RuntimeError
+            if isinstance(error, typer.Exit):  # a RuntimeError, too
                 raise
-            raise _fail(sentence(error)) from None
+            raise fail(as_sentence(error)) from None
 
     return wrapper
 
 
-@dataclass(frozen=True)
-class Job:
-    """One file to read and one to write."""
+def find_images(folder: Path) -> dict[str, Path]:
+    """The images directly in a folder, by name without suffix.
 
-    source: Path
-    target: Path
+    Raises:
+        NerdrainError: there is no such folder, it holds no image, or two images of one name.
+    """
+    from nerdrain.data.pairing import images_in
 
-
-def _photos(source: Path) -> list[Path]:
-    if not source.is_dir():
-        return [source]
-    found = sorted(
-        path
-        for path in source.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-    if not found:
-        kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
-        raise NerdrainError(f"{source} holds no photograph ({kinds}); subfolders are not searched.")
-    return found
+    if folder.is_file():
+        raise NerdrainError(f"{folder} is a file: give the folder that holds the images.")
+    if not folder.is_dir():
+        raise NerdrainError(f"no folder {folder}: check the path.")
+    return images_in(folder)
 
 
-def note_unread(sources: Iterable[Path], suffixes: Sequence[str] = IMAGE_SUFFIXES) -> None:
-    """Say on stderr what folders hold beside files with these suffixes; hidden files are left out.
+def note_unread(sources: Iterable[Path]) -> None:
+    """Print on stderr how many subfolders and other files of folders are not read.
 
     Args:
-        sources: folders, and files, which are passed over.
-        suffixes: what is read.
+        sources: folders; files are ignored, and so are hidden files in the folders.
     """
     subfolders = files = 0
     for path in (path for source in sources if source.is_dir() for path in source.iterdir()):
         if not path.name.startswith("."):
             subfolders += path.is_dir()
-            files += path.is_file() and path.suffix.lower() not in suffixes
+            files += path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
     counts = ((subfolders, "subfolder", ""), (files, "file", " of unknown kind"))
     parts = [f"{count} {what}{'s' * (count > 1)}{kind}" for count, what, kind in counts if count]
     if parts:
         typer.echo(f"note: not read: {', '.join(parts)}.", err=True)
 
 
-def plan(inputs: Sequence[Path], out: Path) -> list[Job]:
-    """Say which file every photograph becomes.
-
-    One file with an `out` that ends like an image becomes that file. Everything else goes into the
-    folder `out`, under its own name.
-
-    Raises:
-        NerdrainError: a folder without photographs, two photographs of one name, an `out` that
-            names a file for several, one that would replace an input, or, for one file, one with
-            the suffix of no image format.
-    """
-    if len(inputs) == 1 and not (inputs[0].is_dir() or out.is_dir()):
-        _check_suffix(out)
-    names_file = out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir()
-    sources = [path for source in inputs for path in _photos(source)]
-    if names_file and (len(sources) > 1 or inputs[0].is_dir()):
-        raise NerdrainError(f"{out} names one file, and a folder is needed: give -o a folder.")
-    jobs: dict[Path, Job] = {}
-    for source in sources:
-        job = Job(source, out if names_file else out / source.name)
-        first = jobs.setdefault(job.target, job)
-        if first is not job:
-            raise NerdrainError(
-                f"{first.source} and {source} would both become {job.target}: run them one by one."
-            )
-    protect(sources, jobs)
-    return list(jobs.values())
-
-
-def _check_suffix(out: Path) -> None:
-    if out.suffix and out.suffix.lower() not in IMAGE_SUFFIXES:
-        raise NerdrainError(
-            f"{out}: no image format has that suffix; choose one of {', '.join(IMAGE_SUFFIXES)}, "
-            "or make the folder first if it is to be one."
-        )
-
-
-def _identities(path: Path) -> set[object]:
-    """The path without links, and the file itself, which can have several paths."""
+def identify(path: Path) -> set[object]:
+    """Values that two paths share if they lead to one file, also by a symbolic or hard link."""
     found: set[object] = {path.resolve()}
     with contextlib.suppress(OSError):
         stat = path.stat()
@@ -164,22 +113,26 @@ def _identities(path: Path) -> set[object]:
     return found
 
 
-def protect(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """Refuse to write over what is read, under whatever path, and even where overwriting is on.
+def protect_inputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Check that no output would overwrite an input, not even with ``--overwrite``.
 
     Raises:
-        NerdrainError: an output is an input.
+        NerdrainError: an output is an input, perhaps under another path.
     """
-    originals = set[object]().union(*map(_identities, inputs))
+    originals = set[object]().union(*map(identify, inputs))
     for output in outputs:
-        if originals & _identities(output):
+        if originals & identify(output):
             raise NerdrainError(
                 f"{output} is an input and is not overwritten: choose another output."
             )
 
 
 def check_free(target: Path, overwrite: bool) -> None:
-    """Refuse to write to a folder, and to replace a file unless that was asked for."""
+    """Check that a file can be written.
+
+    Raises:
+        NerdrainError: it is a folder, or it exists and `overwrite` is false.
+    """
     if target.is_dir():
         raise NerdrainError(f"{target} is a folder: name a file.")
     if target.exists() and not overwrite:
@@ -187,11 +140,11 @@ def check_free(target: Path, overwrite: bool) -> None:
 
 
 class Batch:
-    """A progress bar over many files, of which a bad one does not stop the others.
+    """A progress bar over many files. A file that fails does not stop the others.
 
     Args:
-        title: what is being done, e.g. "deraining".
-        count: how many files there are.
+        title: the work, e.g. "deraining".
+        count: number of files.
     """
 
     def __init__(self, title: str, count: int) -> None:
@@ -220,12 +173,12 @@ class Batch:
         self._bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, share: float) -> None:
-        """Show that a share of the current file is done."""
+        """Show which share (0 to 1) of the current file is done."""
         self._bar.update(self._task, completed=self.done + self.failed + share)
 
     @contextlib.contextmanager
     def file(self, source: Path) -> Iterator[None]:
-        """Do one file's work: an error is said and counted, a warning is said as a note."""
+        """Do the work on one file: print and count an error, print an `ImageWarning` as a note."""
         self._bar.update(self._task, description=f"{self._title} {source.name}")
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always", ImageWarning)
@@ -233,7 +186,7 @@ class Batch:
                 yield
                 self.done += 1
             except (NerdrainError, OSError, MemoryError, RuntimeError) as error:
-                text = sentence(error)
+                text = as_sentence(error)
                 self.failed += 1
                 self.say(f"nerdrain: {text if source.name in text else f'{source}: {text}'}")
         for note in (each for each in notes if issubclass(each.category, ImageWarning)):
@@ -241,12 +194,12 @@ class Batch:
         self.progress(0)
 
     def finish(self, summary: str, out: Path, nothing: str) -> None:
-        """Print how it went to stdout; exit with code 1 if a file failed.
+        """Print the result to stdout, and exit with code 1 if a file failed.
 
         Args:
-            summary: what was done, e.g. "Derained".
-            out: where the results are.
-            nothing: says instead that no file succeeded, e.g. "Nothing derained".
+            summary: the work that was done, e.g. "Derained".
+            out: file or folder of the results.
+            nothing: printed instead if every file failed, e.g. "No photograph was derained".
         """
         lost = f"{self.failed} failed"
         if self.done or not self.failed:
@@ -256,3 +209,25 @@ class Batch:
             typer.echo(f"{nothing}: {lost}.")
         if self.failed:
             raise typer.Exit(1)
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int, rule_after: int = 0
+) -> None:
+    """Print aligned columns to stdout, without line breaks in a row.
+
+    Args:
+        header: the columns' names.
+        rows: their cells.
+        numbers: index of the first column that is aligned to the right.
+        rule_after: number of rows after which a blank line follows.
+    """
+    table = Table(box=None, pad_edge=False)
+    for index, title in enumerate(header):
+        table.add_column(title, justify="right" if index >= numbers else "left", no_wrap=True)
+    for number, row in enumerate(rows, start=1):
+        table.add_row(*row)
+        if number == rule_after:
+            table.add_row()
+    width = sum(max(map(len, column)) + 2 for column in zip(header, *rows, strict=True))
+    Console(width=max(80, width), markup=False, highlight=False).print(table)

@@ -1,0 +1,49 @@
+"""`nerdrain info`: a network's size and cost."""
+
+from typing import Annotated
+
+import typer
+
+from nerdrain.cli.console import print_table
+
+
+def info(
+    model: Annotated[str, typer.Argument(help="nerd-rain, nerd-rain-s, nerd-rain-tiny or a file.")],
+    size: Annotated[
+        int, typer.Option(min=1, help="Side of the image in pixels, for the multiply-adds.")
+    ] = 256,
+) -> None:
+    """Print a network's parameters and multiply-adds, beside the paper's Table 2.
+
+    The released code evaluates its INR four times and multiplies by zeros. The row "as released"
+    counts these operations, as the paper does. The row "needed" leaves them out, because the
+    result is the same without them.
+
+    Example:
+    - `nerdrain info nerd-rain-s --size 256`
+    """
+    from nerdrain.checkpoints.weights import load_model
+    from nerdrain.evaluation.complexity import PAPER_TABLE_2, complexity
+    from nerdrain.model.config import PRESETS
+
+    config = PRESETS[model] if model in PRESETS else load_model(model).config
+    cost = complexity(config, size)
+    row = next((PAPER_TABLE_2[n] for n in PAPER_TABLE_2 if PRESETS[n] == config), None)
+    paper = (f"{row[0]:.2f} M", f"{row[1]:.1f} G at 256x256") if row else ("not listed", "")
+    typer.echo(
+        f"{model}: width {config.width}, blocks {config.blocks}, UNets {config.unets}, "
+        f"fidelity {config.fidelity}"
+    )
+    rows = [
+        ("parameters", f"{cost.parameters:,}", paper[0]),
+        (f"multiply-adds at {size}x{size}, as released", in_billions(cost.released_macs), paper[1]),
+        (f"multiply-adds at {size}x{size}, needed", in_billions(cost.macs), ""),
+    ]
+    if config.fidelity == "paper":
+        del rows[1]  # such a network was never released
+    print_table(("", "this network", "paper, Table 2"), rows, numbers=1)
+
+
+def in_billions(count: int) -> str:
+    """A count in billions (G), with more decimals if it is small."""
+    return f"{count / 1e9:.1f} G" if count >= 1e8 else f"{count / 1e9:.4f} G"

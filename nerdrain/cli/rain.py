@@ -1,0 +1,72 @@
+"""`nerdrain rain`: clean photographs in, pairs of rainy and clean images out."""
+
+import zlib
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from nerdrain.cli.console import (
+    Batch,
+    Overwrite,
+    check_free,
+    find_images,
+    note_unread,
+    protect_inputs,
+)
+from nerdrain.errors import NerdrainError
+
+
+def rain(
+    clean: Annotated[
+        Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photographs.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder in which input/ and target/ are made.")
+    ],
+    style: Annotated[
+        str, typer.Option(metavar="light|heavy|mixed", help="Style of the rain.")
+    ] = "light",
+    mode: Annotated[
+        str,
+        typer.Option(metavar="additive|screen|veil", help="How the rain and the photo combine."),
+    ] = "additive",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same rain.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make pairs for training or tests: put synthetic rain on clean photographs.
+
+    Writes OUT/input/NAME.png (rainy) and OUT/target/NAME.png (clean) as 8-bit RGB. Photographs of
+    CLEAN_DIR are never overwritten, and its subfolders are not searched. The rain on a photograph
+    depends only on the seed and on the photograph's name.
+
+    Example:
+    - `nerdrain rain photos/ -o pairs/ --style heavy --seed 1`
+    """
+    import numpy as np
+
+    from nerdrain.data.images import read_image, save_image
+    from nerdrain.data.rain import MODES, STYLES, Mode, add_rain
+
+    for what, value, known in (("style", style, STYLES), ("mode", mode, MODES)):
+        if value not in known:
+            raise NerdrainError(f"no rain {what} {value!r}: choose one of {', '.join(known)}.")
+    photos = find_images(clean)
+    note_unread([clean])
+    sides = (out / "input", out / "target")
+    pairs = {name: [side / f"{name}.png" for side in sides] for name in photos}
+    # The folder itself too: a.png beside the original a.jpg would give it two images of one name.
+    protect_inputs([clean, *photos.values()], [*sides, *chain.from_iterable(pairs.values())])
+    with Batch("making rain for", len(photos)) as batch:
+        for name, path in photos.items():
+            with batch.file(path):
+                for file in pairs[name]:
+                    check_free(file, overwrite)
+                photo = read_image(path)
+                # Seeded by the name, so a new photograph does not change the rain of the others.
+                rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+                rainy, _ = add_rain(photo, style, rng, cast(Mode, mode))
+                for file, image in zip(pairs[name], (rainy, photo), strict=True):
+                    save_image(image, file)
+    batch.finish(f"Made pairs with {style} rain ({mode})", out, "No pair was made")

@@ -1,0 +1,30 @@
+"""`nerdrain info`: a network beside the paper's Table 2."""
+
+import re
+
+import pytest
+
+from nerdrain import load_model
+
+
+def test_table_2(succeeds):
+    # The numbers of both networks are checked in test_complexity.py; this test checks their format.
+    lines = succeeds("info", "nerd-rain-s").splitlines()
+    assert lines[0].startswith("nerd-rain-s: width 32, ")
+    row = {line.split("  ")[0]: re.split(r"\s{2,}", line.strip())[1:] for line in lines[2:]}
+    assert row["parameters"] == ["10,530,314", "10.53 M"]
+    ours, theirs = row["multiply-adds at 256x256, as released"]
+    assert float(ours.removesuffix(" G")) == pytest.approx(79.3, rel=0.005)
+    assert theirs == "79.2 G at 256x256"
+    (needed,) = row["multiply-adds at 256x256, needed"]
+    assert float(needed.removesuffix(" G")) < float(ours.removesuffix(" G"))
+
+
+def test_networks_that_are_not_in_the_paper(model, succeeds, fails_in_a_sentence):
+    text = succeeds("info", model, "--size", 16)
+    parameters = sum(p.numel() for p in load_model(model).parameters())
+    assert f"{parameters:,}" in text and "at 16x16" in text and "not listed" in text
+    assert "as released" in text
+    assert "no such model file" in fails_in_a_sentence("info", "nerd-snow")
+    text = succeeds("info", "nerd-rain-tiny", "--size", 16)  # of the paper's fidelity
+    assert "as released" not in text and "multiply-adds at 16x16, needed" in text

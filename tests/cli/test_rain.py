@@ -1,0 +1,82 @@
+"""`nerdrain rain`: the pairs it writes, and what it refuses."""
+
+import re
+
+import numpy as np
+import pytest
+
+from nerdrain.data.datasets import PairedFolder
+from nerdrain.data.rain import add_rain
+
+
+def test_pairs(tmp_path, succeeds, photo, pixels):
+    for name in ("a.jpg", "b.png"):
+        photo(tmp_path / "clean" / name, 40, 50)
+    arguments = ("rain", tmp_path / "clean", "--style", "heavy", "--mode", "screen", "--seed", 3)
+    text = succeeds(*arguments, "-o", tmp_path / "train")
+    assert text.startswith("Made pairs with heavy rain (screen)") and text.endswith(
+        f": 2 of 2, in {tmp_path / 'train'}.\n"
+    )
+    pairs = PairedFolder(tmp_path)
+    assert pairs.names == ["a", "b"]
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "train" / "target" / "b.png"), pixels(tmp_path / "clean" / "b.png")
+    )
+    rainy = pixels(tmp_path / "train" / "input" / "b.png")
+    assert (rainy >= pixels(tmp_path / "clean" / "b.png")).all()  # a screen only brightens
+    # The rain depends on the name, so `b` gets the same rain without `a`.
+    (tmp_path / "clean" / "a.jpg").unlink()
+    succeeds(*arguments, "-o", tmp_path / "again")
+    np.testing.assert_array_equal(pixels(tmp_path / "again" / "input" / "b.png"), rainy)
+    succeeds(*arguments[:-1], 4, "-o", tmp_path / "other")
+    assert (pixels(tmp_path / "other" / "input" / "b.png") != rainy).any()
+
+
+def test_pairs_are_what_the_package_makes(tmp_path, succeeds, photo, pixels):
+    photo(tmp_path / "clean" / "a.png", 40, 50)
+    succeeds("rain", tmp_path / "clean", "-o", tmp_path / "out")
+    rng = np.random.default_rng([0, 3904355907])  # CRC-32 of "a"
+    rainy, _ = add_rain(pixels(tmp_path / "clean" / "a.png"), "light", rng, "additive")
+    written = pixels(tmp_path / "out" / "input" / "a.png")
+    assert np.abs(written - rainy * 255).max() <= 0.501
+
+
+def test_bad_options(tmp_path, fails_in_a_sentence, fails, photo):
+    folder = photo(tmp_path / "clean" / "a.png").parent
+    out = ("-o", tmp_path / "out")
+    assert "choose one of light" in fails_in_a_sentence("rain", folder, *out, "--style", "hail")
+    assert "choose one of additive" in fails_in_a_sentence("rain", folder, *out, "--mode", "snow")
+    text = fails_in_a_sentence("rain", tmp_path / "x", *out)
+    assert text == f"nerdrain: no folder {tmp_path / 'x'}: check the path.\n"
+    text = fails_in_a_sentence("rain", folder / "a.png", *out)
+    assert "a.png is a file: give the folder that holds the images." in text
+    (folder / "b.png").write_bytes(b"broken")
+    assert re.search(r"b\.png is not an image", fails("rain", folder, *out))
+    assert (tmp_path / "out" / "input" / "a.png").exists()
+    assert "exists: give --overwrite" in fails("rain", folder, *out)
+
+
+@pytest.mark.parametrize("side", ["input", "target"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_rain_never_falls_on_the_originals(tmp_path, side, name, fails_in_a_sentence, photo):
+    source = photo(tmp_path / side / name)
+    before = source.read_bytes()
+    for folder, out in ((source.parent, tmp_path), (tmp_path / side / ".." / side, tmp_path)):
+        text = fails_in_a_sentence("rain", folder, "-o", out, "--overwrite")
+        assert "is an input and is not overwritten: choose another output." in text
+    assert source.read_bytes() == before
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [source]
+    # A link in the other folder leads there as well.
+    link = tmp_path / "out" / side / "a.png"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(source)
+    text = fails_in_a_sentence("rain", source.parent, "-o", tmp_path / "out", "--overwrite")
+    assert "is an input and is not overwritten" in text
+    assert source.read_bytes() == before
+
+
+def test_no_rainy_pair(tmp_path, run, succeeds):
+    (tmp_path / "a.png").write_bytes(b"broken")
+    result = run("rain", tmp_path, "-o", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (1, "No pair was made: 1 failed.\n")
+    assert "8-bit RGB" in " ".join(succeeds("rain", "--help").split())
