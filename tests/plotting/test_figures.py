@@ -20,7 +20,7 @@ matplotlib = pytest.importorskip("matplotlib")
 ipywidgets = pytest.importorskip("ipywidgets")
 
 from nerdrain.plotting import figures as plot  # noqa: E402 - after the skips
-from nerdrain.plotting import slider
+from nerdrain.plotting import slider  # noqa: E402
 
 RNG = np.random.default_rng(1)
 PHOTO = RNG.random((30, 40, 3))
