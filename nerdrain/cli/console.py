@@ -41,7 +41,7 @@ def as_sentence(error: BaseException) -> str:
     elif isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and "memory" in str(error).split("\n")[0]
     ):
-        text = "there is not enough memory for this: give smaller tiles, e.g. --tile 256"
+        text = "there is not enough memory for this; give smaller tiles, e.g. --tile 256"
     else:
         raise error
     text = " ".join(text.split())
@@ -81,9 +81,9 @@ def find_images(folder: Path) -> dict[str, Path]:
     from nerdrain.data.pairing import images_in
 
     if folder.is_file():
-        raise NerdrainError(f"{folder} is a file: give the folder that holds the images.")
+        raise NerdrainError(f"{folder} is a file; give the folder that holds the images.")
     if not folder.is_dir():
-        raise NerdrainError(f"no folder {folder}: check the path.")
+        raise NerdrainError(f"there is no folder {folder}; check the path.")
     return images_in(folder)
 
 
@@ -123,7 +123,7 @@ def protect_inputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     for output in outputs:
         if originals & identify(output):
             raise NerdrainError(
-                f"{output} is an input and is not overwritten: choose another output."
+                f"{output} is an input and is not overwritten; choose another output."
             )
 
 
@@ -134,9 +134,9 @@ def check_free(target: Path, overwrite: bool) -> None:
         NerdrainError: it is a folder, or it exists and `overwrite` is false.
     """
     if target.is_dir():
-        raise NerdrainError(f"{target} is a folder: name a file.")
+        raise NerdrainError(f"{target} is a folder; name a file.")
     if target.exists() and not overwrite:
-        raise NerdrainError(f"{target} exists: give --overwrite to replace it.")
+        raise NerdrainError(f"{target} exists; give --overwrite to replace it.")
 
 
 class Batch:

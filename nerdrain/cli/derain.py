@@ -111,13 +111,13 @@ def check_tiles(option: str, side: int, overlap: int) -> None:
     most = math.ceil(side / GRID) // 2 * GRID  # both are rounded up to the network's grid
     if side < GRID:
         raise NerdrainError(
-            f"{option} is too small: give at least {GRID} pixels and twice --overlap, "
+            f"{option} is too small; give at least {GRID} pixels and twice --overlap, "
             "or --tile whole."
         )
     if overlap > most:
         least = 2 * GRID * math.ceil(overlap / GRID)
         raise NerdrainError(
-            f"{option} is too small for --overlap {overlap}: give --overlap {most} or less, "
+            f"{option} is too small for --overlap {overlap}; give --overlap {most} or less, "
             f"--tile {least} or more, or --tile whole."
         )
 
@@ -147,7 +147,7 @@ def plan_jobs(inputs: Sequence[Path], out: Path) -> list[Job]:
     sources = [path for source in inputs for path in find_photos(source)]
     if is_file and (len(sources) > 1 or inputs[0].is_dir()):
         raise NerdrainError(
-            f"{out} is one file, and a folder is needed for these photographs: give -o a folder."
+            f"{out} is one file, and a folder is needed for these photographs; give -o a folder."
         )
     jobs: dict[Path, Job] = {}
     for source in sources:
@@ -155,7 +155,7 @@ def plan_jobs(inputs: Sequence[Path], out: Path) -> list[Job]:
         first = jobs.setdefault(job.target, job)
         if first is not job:
             raise NerdrainError(
-                f"{first.source} and {source} would both become {job.target}: derain them one by "
+                f"{first.source} and {source} would both become {job.target}; derain them one by "
                 "one, into two folders."
             )
     protect_inputs(sources, jobs)
@@ -183,6 +183,6 @@ def check_suffix(out: Path) -> None:
     """Refuse an output file that cannot be written as an image."""
     if out.suffix and out.suffix.lower() not in IMAGE_SUFFIXES:
         raise NerdrainError(
-            f"{out}: no image format has that suffix; choose one of {', '.join(IMAGE_SUFFIXES)}, "
+            f"{out} has the suffix of no image format; choose one of {', '.join(IMAGE_SUFFIXES)}, "
             "or make the folder first if you want a folder."
         )

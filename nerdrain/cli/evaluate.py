@@ -46,7 +46,9 @@ def evaluate(
     from nerdrain.evaluation.metrics import METRICS
 
     if metric not in (*METRICS, "all"):
-        raise NerdrainError(f"no metric {metric!r}: choose one of {', '.join(METRICS)}, all.")
+        raise NerdrainError(
+            f"there is no metric {metric!r}; choose one of {', '.join(METRICS)}, all."
+        )
     inputs = [find_images(folder) for folder in (restored, target)]
     note_unread([restored, target])
     if csv_file:
@@ -64,7 +66,7 @@ def evaluate(
     print_table(header, rows, numbers=2, rule_after=len(scores))
     if same := len({s.name for s in scores if math.isinf(s.psnr)}):
         what = "1 image is" if same == 1 else f"{same} images are"
-        typer.echo(f"note: {what} identical to the target: the PSNR is infinite.", err=True)
+        typer.echo(f"note: {what} identical to the target, so the PSNR is infinite.", err=True)
     if csv_file:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([header, *rows])

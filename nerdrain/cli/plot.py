@@ -23,6 +23,6 @@ def plot(
     try:
         from nerdrain.training.curves import plot_run
     except ModuleNotFoundError as error:
-        raise NerdrainError(f'{error.name} is missing: pip install "nerdrain[book]".') from None
+        raise NerdrainError(f'{error.name} is missing; run pip install "nerdrain[book]".') from None
 
     typer.echo(f"The curves are in {plot_run(run, out)}.")

@@ -51,7 +51,9 @@ def rain(
 
     for what, value, known in (("style", style, STYLES), ("mode", mode, MODES)):
         if value not in known:
-            raise NerdrainError(f"no rain {what} {value!r}: choose one of {', '.join(known)}.")
+            raise NerdrainError(
+                f"there is no rain {what} {value!r}; choose one of {', '.join(known)}."
+            )
     photos = find_images(clean)
     note_unread([clean])
     sides = (out / "input", out / "target")

@@ -53,7 +53,7 @@ def train(
 ) -> None:
     """Train a network from a recipe.
 
-    Ctrl-C and SIGTERM save before they stop. The same command with --resume then continues as if
+    Ctrl-C and SIGTERM save before they stop. The same command with `--resume` then continues as if
     the run had not stopped. For several GPUs use `accelerate launch -m nerdrain train RECIPE` or
     torchrun; the GPUs share each batch.
 
@@ -84,7 +84,7 @@ def parse_settings(overrides: Sequence[str]) -> dict[str, str]:
         key, equals, value = override.partition("=")
         if not (key and equals):
             raise NerdrainError(
-                f"--set {override}: write it as KEY=VALUE, e.g. --set max_steps=2000."
+                f"--set {override} has no key or no value; write KEY=VALUE, e.g. max_steps=2000."
             )
         settings[key] = value
     return settings

@@ -13,7 +13,7 @@ def test_a_released_checkpoint(tmp_path, succeeds, fails_in_a_sentence, photo):
     golden = DIM8.io()
     with torch.no_grad():
         assert difference(load_model(out)(golden["input"]).full, golden["output.full"]) < 2e-5
-    assert "exists: give --overwrite" in fails_in_a_sentence("convert", source, "-o", out)
+    assert "exists; give --overwrite" in fails_in_a_sentence("convert", source, "-o", out)
     text = fails_in_a_sentence("convert", out, "-o", out, "--overwrite")
     assert "is an input and is not overwritten" in text
     assert "ends in .safetensors" in fails_in_a_sentence(

@@ -54,7 +54,7 @@ def test_existing_files_are_replaced_only_when_asked(tmp_path, model, succeeds, 
     existing = photo(out / "a.png")
     before = existing.read_bytes()
     text = fails("derain", source, "-o", out, "--model", model)
-    assert "exists: give --overwrite to replace it." in text
+    assert "exists; give --overwrite to replace it." in text
     assert existing.read_bytes() == before
     succeeds("derain", source, "-o", out, "--model", model, "--overwrite")
     assert existing.read_bytes() != before
@@ -96,7 +96,7 @@ def test_each_photograph_has_its_output(tmp_path, photo):
 def test_an_output_that_is_not_an_image(tmp_path, fails_in_a_sentence, photo):
     source, out = photo(tmp_path / "a.jpg"), tmp_path / "b.heic"
     text = fails_in_a_sentence("derain", source, "-o", out)
-    assert "b.heic: no image format has that suffix; choose one of .bmp, " in text
+    assert "b.heic has the suffix of no image format; choose one of .bmp, " in text
     assert not out.exists()
     assert plan_jobs([source, photo(tmp_path / "c.jpg")], out)[0].target == out / "a.jpg"
     out.mkdir()
@@ -154,4 +154,4 @@ def test_tiles_are_refused_exactly_where_they_cannot_be_cut():
 def test_too_little_memory(tmp_path, model, error, fails, photo, stop_with):
     stop_with("nerdrain.inference.derain.derain", error)
     text = fails("derain", photo(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--model", model)
-    assert re.search(r"a\.png: there is not enough memory for this: give smaller tiles", text)
+    assert re.search(r"a\.png: there is not enough memory for this; give smaller tiles", text)

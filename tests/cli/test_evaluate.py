@@ -50,7 +50,7 @@ def test_all_metrics_as_csv(folders, tmp_path, succeeds, fails_in_a_sentence, pi
     assert float(rows[1]["PSNR (dB)"]) == pytest.approx(
         psnr(pixels(restored / "a.png"), pixels(target / "a.png")), abs=1e-4
     )
-    assert "exists: give --overwrite" in fails_in_a_sentence(*arguments)
+    assert "exists; give --overwrite" in fails_in_a_sentence(*arguments)
     succeeds(*arguments, "--overwrite")
 
 
@@ -60,7 +60,7 @@ def test_bad_input(folders, tmp_path, fails_in_a_sentence):
     text = fails_in_a_sentence(*arguments, "--metric", "y")
     assert "choose one of matlab-y, rgb, full-y, all." in text
     text = fails_in_a_sentence(*arguments, "--csv", tmp_path)
-    assert text == f"nerdrain: {tmp_path} is a folder: name a file.\n"
+    assert text == f"nerdrain: {tmp_path} is a folder; name a file.\n"
     before = (target / "a.png").read_bytes()
     text = fails_in_a_sentence(*arguments, "--csv", target / "a.png", "--overwrite")
     assert "is an input and is not overwritten" in text
@@ -77,7 +77,7 @@ def test_identical_images(folders, run):
     arguments = ("evaluate", "--metric", "all", "--target", target, "--restored")
     assert run(*arguments, restored).stderr == ""
     (restored / "a.png").write_bytes((target / "a.png").read_bytes())
-    note = "note: {} identical to the target: the PSNR is infinite.\n"
+    note = "note: {} identical to the target, so the PSNR is infinite.\n"
     assert run(*arguments, restored).stderr == note.format("1 image is")
     result = run(*arguments, target)
     assert (result.exit_code, result.stderr) == (0, note.format("2 images are"))

@@ -47,13 +47,13 @@ def test_bad_options(tmp_path, fails_in_a_sentence, fails, photo):
     assert "choose one of light" in fails_in_a_sentence("rain", folder, *out, "--style", "hail")
     assert "choose one of additive" in fails_in_a_sentence("rain", folder, *out, "--mode", "snow")
     text = fails_in_a_sentence("rain", tmp_path / "x", *out)
-    assert text == f"nerdrain: no folder {tmp_path / 'x'}: check the path.\n"
+    assert text == f"nerdrain: there is no folder {tmp_path / 'x'}; check the path.\n"
     text = fails_in_a_sentence("rain", folder / "a.png", *out)
-    assert "a.png is a file: give the folder that holds the images." in text
+    assert "a.png is a file; give the folder that holds the images." in text
     (folder / "b.png").write_bytes(b"broken")
     assert re.search(r"b\.png is not an image", fails("rain", folder, *out))
     assert (tmp_path / "out" / "input" / "a.png").exists()
-    assert "exists: give --overwrite" in fails("rain", folder, *out)
+    assert "exists; give --overwrite" in fails("rain", folder, *out)
 
 
 @pytest.mark.parametrize("side", ["input", "target"])
@@ -63,7 +63,7 @@ def test_rain_never_falls_on_the_originals(tmp_path, side, name, fails_in_a_sent
     before = source.read_bytes()
     for folder, out in ((source.parent, tmp_path), (tmp_path / side / ".." / side, tmp_path)):
         text = fails_in_a_sentence("rain", folder, "-o", out, "--overwrite")
-        assert "is an input and is not overwritten: choose another output." in text
+        assert "is an input and is not overwritten; choose another output." in text
     assert source.read_bytes() == before
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [source]
     # A link in the other folder leads there as well.

@@ -28,7 +28,7 @@ def test_training_and_deraining_with_the_result(tmp_path, succeeds, fails_in_a_s
 
 
 def test_bad_recipes_and_settings(tmp_path, fails_in_a_sentence):
-    assert "--set steps: write it as KEY=VALUE" in fails_in_a_sentence(
+    assert "--set steps has no key or no value; write KEY=VALUE" in fails_in_a_sentence(
         "train", tmp_path / "r.yaml", "--set", "steps"
     )
     assert "r.yaml: no such recipe" in fails_in_a_sentence("train", tmp_path / "r.yaml")
