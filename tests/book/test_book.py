@@ -8,15 +8,18 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
+from typing import Annotated
 
 import nbformat
 import pytest
 import typer
 import yaml
+from pydantic import Field
 
 import nerdrain
 from nerdrain.cli import app
+from nerdrain.errors import Settings
 from nerdrain.evaluation.complexity import PAPER_TABLE_2, complexity
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +28,10 @@ TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 LISTED = [chapter for part in TOC["parts"] for chapter in part["chapters"]]
 CHAPTERS = [Path(c["file"]).name for c in LISTED if c["file"].startswith("notebooks/")]
 
+COMMANDS = typer.main.get_command(app).commands
 # Modules whose content the directive `command-line` prints.
-PRINTED = {"cli", "training_cli"}
+PRINTED = {f"cli.{name}" for name in COMMANDS}
+MODULE = r"automodule:: nerdrain\.([\w.]+)"
 # A word of a shape: `*batch` has its asterisk, that of `4*c` is arithmetic.
 WORD = r"(?<!\S)\*[a-z]+|[A-Za-z]\w*"
 
@@ -69,22 +74,39 @@ def terms() -> dict[str, str]:
     return {word.strip(): text for word, _, text in (e.partition("\n") for e in entries)}
 
 
-def modules() -> set[str]:
-    """The package's modules, without those that nobody has added to the repository yet."""
-    names = {m.name for m in iter_modules(nerdrain.__path__) if not m.name.startswith("_")}
+def committed(name: str) -> bool:
+    """Whether a module is in the repository, if there is one."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():
-        return names
-    listed = subprocess.run(
-        ["git", "ls-files", "nerdrain"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return names & {Path(line).stem for line in listed.stdout.splitlines()}
+        return True
+    place = name.replace(".", "/")
+    command = ["git", "ls-files", f"{place}.py", f"{place}/__init__.py"]
+    return bool(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+
+
+@cache
+def modules() -> set[str]:
+    """The package's modules with documented names, e.g. "model.inr", without its packages."""
+    found = walk_packages(nerdrain.__path__, "nerdrain.")
+    names = {m.name for m in found if not m.ispkg and not m.name.rpartition(".")[2].startswith("_")}
+    return {name.removeprefix("nerdrain.") for name in names if committed(name)}
+
+
+def packages() -> set[str]:
+    return {m.name for m in walk_packages(nerdrain.__path__, "nerdrain.") if m.ispkg}
 
 
 def test_every_module_has_a_reference():
-    documented = set(re.findall(r"automodule:: nerdrain\.(\w+)", "\n".join(reference().values())))
+    documented = re.findall(MODULE, "\n".join(reference().values()))
     assert "{command-line}" in reference()["command-line"]
-    documented |= PRINTED
-    assert documented == modules(), "name a new module on a page of book/api/ and in book/api.md"
+    assert len(documented) == len(set(documented))
+    hint = "name a new module on a page of book/api/ and in book/api.md"
+    assert set(documented) | PRINTED == modules(), hint
+
+
+def test_a_section_is_headed_by_its_module():
+    for name, text in reference().items():
+        headings = re.findall(r"^##+ `nerdrain\.([\w.]+)`$", text, flags=re.M)
+        assert headings == re.findall(MODULE, text), name
 
 
 def test_the_reference_lists_its_pages_and_modules():
@@ -94,14 +116,49 @@ def test_the_reference_lists_its_pages_and_modules():
     rows = dict(re.findall(r"\| \[[^]]+\]\(api/([\w-]+)\.md\) \| ([^|]+) \|", page("api")))
     assert rows.keys() == reference().keys()
     for name, text in reference().items():
-        named = set(re.findall(r"automodule:: nerdrain\.(\w+)", text))
-        assert set(re.findall(r"`(\w+)`", rows[name])) - PRINTED == named, name
+        named = set(re.findall(MODULE, text))
+        named |= PRINTED if "{command-line}" in text else set()
+        assert set(re.findall(r"`([\w.]+)`", rows[name])) == named, name
 
 
-def test_names_of_the_package_are_in_the_reference():
-    assert {f"nerdrain.{name}" for name in nerdrain.__all__} == set(
-        re.findall(r"^\| `(nerdrain\.\w+)`", page("api"), flags=re.M)
-    )
+def first_cells(heading: str) -> set[str]:
+    """The first cells of the table under a heading of the reference."""
+    section = page("api").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return set(re.findall(r"^\| `(nerdrain\.\w+)`", section, flags=re.M))
+
+
+def test_public_names_and_packages_are_in_the_reference():
+    public = {f"nerdrain.{name}" for name in nerdrain.__all__}
+    top_modules = {f"nerdrain.{name}" for name in modules() if "." not in name}
+    expected = public - packages() - top_modules | {"nerdrain.__version__"}
+    assert first_cells("The public names") == expected
+    assert first_cells("The rooms") == packages()
+    assert all(f"`{name}`" in page("api") for name in top_modules)
+
+
+class Example(Settings):
+    """A model with every kind of field that the reference shows."""
+
+    size: Annotated[int, Field(ge=1, le=2**16)] = 8
+    sizes: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]], Field()]
+    rate: Annotated[float, Field(gt=0, lt=1e6)] = 0.5
+    name: str | None = None
+
+
+def test_types_and_ranges_of_settings_are_shown():
+    schema = Example.model_json_schema()["properties"]
+    ranges = {name: extension().describe_range(schema[name]) for name in schema}
+    assert ranges == {
+        "size": "Range: at least 1 and at most 65,536.",
+        "sizes": "Range of each: at least 0.",
+        "rate": "Range: greater than 0 and less than 1,000,000.",
+        "name": "",
+    }
+    sizes = Example.model_fields["sizes"].annotation
+    assert extension().remove_checks(sizes) == tuple[int, int]
+    is_field = extension().FieldDocumenter.is_field
+    assert is_field(Example, "size")
+    assert not is_field(Example, "model_config") and not is_field(Path, "name")
 
 
 def test_tests_that_the_reference_names_exist():
@@ -141,7 +198,7 @@ def test_every_word_of_the_glossary_is_used_and_the_other_way_round():
 
 
 def test_every_word_of_a_shape_is_in_the_notation():
-    source = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("nerdrain/*.py"))
+    source = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("nerdrain/**/*.py"))
     kinds = "Float|Float32|Int|Int64|UInt8|Num|Shaped"
     shapes = re.findall(rf'\b(?:{kinds})\[[\w.]+, "([^"]*)"\]', source)
     words = {word for shape in shapes for word in re.findall(WORD, shape)}
@@ -163,7 +220,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("line", commands())
 def test_a_command_of_the_book_is_one_of_the_program(line):
     _, name, *rest = shlex.split(line)
-    command = typer.main.get_command(app).commands[name]
+    command = COMMANDS[name]
     options = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
     assert {word for word in rest if word.startswith("-")} <= options
 
