@@ -10,7 +10,7 @@ def test_a_resumed_run_is_drawn(tmp_path, succeeds, fails_in_a_sentence):
     file = recipe_file(tmp_path, make_photos(tmp_path / "photos"))
     out = tmp_path / "run"
     assert succeeds("train", file, "-o", out).rstrip().endswith(f"The run is in {out}.")
-    assert "go on with it by --resume" in fails_in_a_sentence("train", file, "-o", out)
+    assert "--resume" in fails_in_a_sentence("train", file, "-o", out)
     succeeds("train", file, "-o", out, "--resume")
     text = succeeds("plot", out)
     assert text == f"The curves are in {out / 'curves.png'}.\n"
