@@ -1,9 +1,9 @@
-"""What a model does to held-back photographs: under light and heavy rain, and without rain.
+"""Measure a model on the test photographs under light, heavy and mixed rain, and without rain.
 
     python benchmarks/bench_quality.py [MODEL] [--photos 16]
 
-Every test photograph of `data/photos` is rained on with a fixed seed, quantised to 8 bits as a file
-would be, and derained whole. The table is Markdown, as model cards have it.
+Rain with a fixed seed is added to every test photograph of `data/photos`. The result is rounded to
+8 bits and derained whole. The printed table is Markdown for a model card.
 """
 
 import argparse
@@ -27,12 +27,12 @@ WEATHER: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 
 
 def spread(values: list[float]) -> str:
-    """Mean and standard deviation over the photographs."""
+    """Return mean and standard deviation over the photographs."""
     return f"{np.mean(values):.2f} ± {np.std(values):.2f}"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure the model and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?", default="nerd-rain-tiny")
     parser.add_argument("--photos", type=int, default=len(photo_names("test")))

@@ -1,9 +1,9 @@
-"""Time and memory of deraining whole photographs, and of one training step.
+"""Measure time and memory of deraining whole photographs, and of one training step.
 
     python benchmarks/bench_speed.py [MODEL] [--sizes 256 512 1024] [--repeat 3]
 
-Timings are medians on the device that `nerdrain.pick_device` chooses, which the first line names;
-compare them as ratios within one run. Memory is the peak of the whole process so far.
+Times are medians on the device that `nerdrain.pick_device` chooses; the first line describes it.
+Compare only ratios within one run. Memory is the peak of the whole process so far.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from nerdrain.training.losses import HybridLoss
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?", default="nerd-rain-tiny", choices=nerdrain.PRESETS)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
@@ -27,7 +27,7 @@ def main() -> None:
     device = nerdrain.pick_device()
     config = nerdrain.PRESETS[arguments.model]
     print(f"{arguments.model}, fidelity {config.fidelity}; {describe_device(device)}\n")
-    print("| what | size | multiply-adds (G) | seconds | peak memory (MiB) |")
+    print("| task | size | multiply-adds (G) | seconds | peak memory (MiB) |")
     print("|---|---|---|---|---|")
     model = NeRDRain(config).to(device).eval()
     with torch.inference_mode():

@@ -1,6 +1,6 @@
-"""Where a computation runs: chosen once, here, so that no other module names a device.
+"""Choose the device of a computation, set seeds, and measure time and peak memory.
 
-Also what a fair measurement needs: seeds, times and peak memory.
+A program calls `pick_device` once, at its start. No other module chooses a device.
 """
 
 import os
@@ -31,7 +31,7 @@ DEVICE_VARIABLE = "NERDRAIN_DEVICE"
 
 
 def available_devices() -> list[str]:
-    """What this machine has, fastest first: some of "cuda", "mps", "cpu"."""
+    """Return the devices of this machine, fastest first: some of "cuda", "mps", "cpu"."""
     found = ["cuda"] if torch.cuda.is_available() else []
     if torch.backends.mps.is_available():
         found.append("mps")
@@ -42,29 +42,31 @@ def pick_device(name: str | None = None) -> torch.device:
     """Choose the device once, at the start of a program or notebook.
 
     Args:
-        name: "cpu", "cuda", "cuda:1" or "mps". None reads the environment variable
-            NERDRAIN_DEVICE, and where that is not set takes CUDA before MPS before the CPU.
+        name: "cpu", "cuda", "cuda:1" or "mps". None uses the environment variable NERDRAIN_DEVICE;
+            if it is not set, the first of CUDA, MPS and the CPU that this machine has.
 
     Raises:
-        NerdrainError: the name is misspelt, or this machine has no such device.
+        NerdrainError: The name is misspelt, or this machine has no such device.
     """
-    wanted = name or os.environ.get(DEVICE_VARIABLE) or available_devices()[0]
-    origin = f"{DEVICE_VARIABLE}={wanted}" if not name else f"device '{wanted}'"
-    have = available_devices()
+    available = available_devices()
+    chosen = name or os.environ.get(DEVICE_VARIABLE) or available[0]
+    origin = f"{DEVICE_VARIABLE}={chosen}" if not name else f"device '{chosen}'"
     try:
-        device = torch.device(wanted)
+        device = torch.device(chosen)
     except RuntimeError:
-        raise NerdrainError(f"{origin} is no device: use one of {', '.join(have)}.") from None
-    if device.type not in have:
-        raise NerdrainError(f"{origin} is not available here: use one of {', '.join(have)}.")
+        raise NerdrainError(
+            f"{origin} is not a valid device name; use one of {', '.join(available)}."
+        ) from None
+    if device.type not in available:
+        raise NerdrainError(f"{origin} is not available here; use one of {', '.join(available)}.")
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if device.index is not None and device.index >= count:
-        raise NerdrainError(f"{origin} is not available here: there are only {count}, from 0.")
+        raise NerdrainError(f"{origin} is not available here; the largest index is {count - 1}.")
     return device
 
 
-def _processor() -> str:
-    """The CPU's marketing name, where the system tells it."""
+def _processor_name() -> str:
+    """Return the product name of the CPU if the system provides it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -75,34 +77,34 @@ def _processor() -> str:
 
 
 def describe_device(device: torch.device | str) -> str:
-    """One line for beside a measurement: the processor, its cores, and torch's version."""
+    """Describe a device in one line, with its cores or memory and the version of torch."""
     device = torch.device(device)
     if device.type == "cuda":
         gpu = torch.cuda.get_device_properties(device)
-        what = f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda})"
+        text = f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda})"
     elif device.type == "mps":
-        what = f"Apple GPU of {_processor()}"
+        text = f"Apple GPU of {_processor_name()}"
     else:
         cores, threads = os.cpu_count() or 1, torch.get_num_threads()
         plural = "" if threads == 1 else "s"
-        what = f"{_processor()} ({cores} logical cores, {threads} torch thread{plural})"
-    return f"{what}, torch {torch.__version__}"
+        text = f"{_processor_name()} ({cores} logical cores, {threads} torch thread{plural})"
+    return f"{text}, torch {torch.__version__}"
 
 
 def seed_everything(seed: int) -> np.random.Generator:
     """Seed Python, NumPy and torch (all devices).
 
     Returns:
-        A fresh NumPy generator of that seed, for code that takes one.
+        A new NumPy generator with that seed, for functions that need one.
     """
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - for libraries that still draw from the global state
+    np.random.seed(seed)  # noqa: NPY002 - some libraries still use the global state
     torch.manual_seed(seed)
     return np.random.default_rng(seed)
 
 
 def _synchronise(device: torch.device) -> None:
-    """Wait for what a GPU still has queued; calls return before their work is done."""
+    """Wait until a GPU has finished its queued work, because calls return before that."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -116,16 +118,21 @@ def median_seconds(
     repeat: int = 5,
     warmup: int = 1,
 ) -> float:
-    """Time a call: the median wall-clock seconds of several, after some that do not count.
+    """Time a function: the median wall-clock seconds of several calls, after warm-up calls.
 
     Args:
-        fn: the call, without arguments.
-        device: where it computes; a GPU is waited for before and after each call.
-        repeat: calls that are timed, at least 1.
-        warmup: calls before them, that fill caches and choose kernels.
+        fn: the function to call, without arguments.
+        device: its device; a GPU is synchronised before and after each call.
+        repeat: number of timed calls, at least 1.
+        warmup: number of calls before, which fill caches and choose kernels.
+
+    Raises:
+        NerdrainError: `repeat` is below 1 or `warmup` is below 0.
     """
     if repeat < 1 or warmup < 0:
-        raise NerdrainError("timing needs repeat >= 1 and warmup >= 0.")
+        raise NerdrainError(
+            f"repeat={repeat} and warmup={warmup} do not work; give repeat >= 1 and warmup >= 0."
+        )
     device = torch.device(device)
     for _ in range(warmup):
         fn()
@@ -140,16 +147,17 @@ def median_seconds(
 
 
 def reset_peak_memory(device: torch.device | str) -> None:
-    """Begin a new measurement of `peak_memory_mib` on CUDA; a process's own peak stays."""
+    """Start a new measurement of `peak_memory_mib` on CUDA; on other devices, do nothing."""
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory_mib(device: torch.device | str = "cpu") -> float:
-    """Peak memory in MiB: of CUDA's tensors since `reset_peak_memory`, else of the whole process.
+    """Return the peak memory in MiB.
 
-    On the CPU and on MPS this is the largest resident set of the process since it started, Python
-    and torch included. It is NaN on Windows, whose Python cannot tell.
+    On CUDA it is the peak of all tensors since `reset_peak_memory`. On the CPU and on MPS it is the
+    largest resident set of the process since it started, including Python and torch. On Windows it
+    is NaN, because Python has no function for it there.
     """
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
@@ -164,22 +172,22 @@ def peak_memory_mib(device: torch.device | str = "cpu") -> float:
 def report_cost(
     device: torch.device | str, *, seconds: float, mib: float, slack: float = 5.0
 ) -> None:
-    """Print what this process took, and hold it against what a chapter promises its reader.
+    """Print the time and memory of this process, and compare them with a chapter's promise.
 
-    Time is the processor's, which other work on the machine does not stretch; `slack` leaves room
-    for slower processors. Memory is held as it is promised.
+    The time is CPU time, so other programs on the machine do not change it. `slack` allows for
+    slower processors.
 
     Args:
-        device: where the chapter computes.
-        seconds: promised processor seconds since the process started.
+        device: the device of the chapter.
+        seconds: promised CPU seconds since the process started.
         mib: promised peak memory, in MiB.
-        slack: how many times the promised time is still accepted.
+        slack: factor by which the time may exceed the promise.
 
     Raises:
-        AssertionError: the run took more than the promise.
+        AssertionError: The run took more time or memory than promised.
     """
-    took, peak = time.process_time(), peak_memory_mib(device)
-    print(f"this run took {took:.0f} processor seconds and at most {peak:.0f} MiB on")
+    used, peak = time.process_time(), peak_memory_mib(device)
+    print(f"this run took {used:.0f} processor seconds and at most {peak:.0f} MiB on")
     print(describe_device(device))
-    assert took <= slack * seconds, f"{took:.0f} s, where {seconds:.0f} s are promised"
+    assert used <= slack * seconds, f"{used:.0f} s, where {seconds:.0f} s are promised"
     assert not peak > mib, f"{peak:.0f} MiB, where {mib:.0f} MiB are promised"

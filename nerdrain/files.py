@@ -1,4 +1,4 @@
-"""Files: which ones are images, how they are written, and where the shipped ones are."""
+"""Suffixes of image files, the folders of shipped files, and writing a file safely."""
 
 import os
 from contextlib import suppress
@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder of shipped files: inside an installed package, otherwise in the repository.
+    """Return a folder of shipped files, in the installed package or in the repository.
 
     Args:
         name: "recipes" or "data/checkpoints", as in the repository.
@@ -23,7 +23,7 @@ def shipped_folder(name: str) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that its path always holds either the old file or the whole new one.
+    """Write a file so that its path always holds either the old file or the complete new file.
 
     Raises:
         NerdrainError: The disk is full or the folder cannot be written; the old file is untouched.
@@ -38,9 +38,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         part.replace(path)
     except OSError as error:
         raise NerdrainError(
-            f"{path}: could not be written ({error.strerror or error}), and what was there before "
-            "is untouched; free some space or choose another folder."
+            f"{path}: could not be written ({error.strerror or error}) and is unchanged; free some "
+            "space or choose another folder."
         ) from None
     finally:
-        with suppress(OSError):  # also where the folder itself is missing
+        with suppress(OSError):  # for example if the folder itself is missing
             part.unlink()

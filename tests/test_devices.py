@@ -59,11 +59,11 @@ def test_a_name_beats_the_environment_which_beats_the_default(machine, monkeypat
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cpuu", "device 'cpuu' is no device: use one of cuda, cpu"),
-        ("gpu", "is no device"),
-        ("mps", "device 'mps' is not available here: use one of cuda, cpu"),
+        ("cpuu", "device 'cpuu' is not a valid device name; use one of cuda, cpu"),
+        ("gpu", "is not a valid device name"),
+        ("mps", "device 'mps' is not available here; use one of cuda, cpu"),
         ("meta", "not available here"),
-        ("cuda:2", "'cuda:2' is not available here: there are only 2"),
+        ("cuda:2", "'cuda:2' is not available here; the largest index is 1"),
     ],
 )
 def test_bad_names(machine, monkeypatch, name, message):

@@ -1,9 +1,9 @@
-"""Draw the data flow of the whole network: book/images/data-flow.svg, shown in chapter 4.
+"""Draw the data flow of the whole network as book/images/data-flow.svg, for chapter 4.
 
     python tools/draw_data_flow.py
 
-Time runs downwards, scales stand side by side. The ground is white and opaque, for dark pages, and
-the letters are large, for phones. Each box links to the section of the chapter that walks it.
+Time goes downwards, and each scale is a column. The background is opaque white for dark pages, and
+the text is large for phones. Each box links to the section of the chapter that explains it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 PICTURE = Path(__file__).resolve().parent.parent / "book" / "images" / "data-flow.svg"
 
 WIDTH, HEIGHT = 720, 1256
-QUARTER, BETWEEN_1, HALF, BETWEEN_2, FULL = 85, 222, 360, 498, 635  # the columns' middles
-PLUS = 15  # radius of a sum
+QUARTER, BETWEEN_1, HALF, BETWEEN_2, FULL = 85, 222, 360, 498, 635  # middles of the columns
+PLUS = 15  # radius of a plus sign
 INK = "#222222"
 DOWN_COLOUR, UP_COLOUR = "#0072B2", "#B84A00"  # coarse to fine, fine to coarse
 FILLS = {
@@ -39,7 +39,7 @@ DESCRIPTION = (
 
 
 def text(x: float, y: float, words: str, size: int = 22, weight: str = "normal") -> str:
-    """A line of text about a point."""
+    """Return a line of text, centred on a point."""
     return (
         f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}" '
         f'text-anchor="middle" dominant-baseline="central">{words}</text>'
@@ -47,12 +47,12 @@ def text(x: float, y: float, words: str, size: int = 22, weight: str = "normal")
 
 
 def box(x: float, y: float, words: str, kind: str, target: str, wide: int = 146) -> str:
-    """A labelled box, 46 high or 68 with two lines, that links to a section of the chapter."""
+    """Return a labelled box, 46 high or 68 with two lines, with a link to a section."""
     lines = words.split("\n")
     high = 46 if len(lines) == 1 else 68
     dash = ' stroke-dasharray="6 4"' if kind == "output" else ""
     parts = [
-        f'<a href="#{target}" aria-label="{" ".join(lines)}: to its section">',
+        f'<a href="#{target}" aria-label="{" ".join(lines)}, link to its section">',
         f'<rect x="{x - wide / 2}" y="{y - high / 2}" width="{wide}" height="{high}" rx="9" '
         f'fill="{FILLS[kind]}" stroke="{INK}" stroke-width="2"{dash}/>',
     ]
@@ -62,7 +62,7 @@ def box(x: float, y: float, words: str, kind: str, target: str, wide: int = 146)
 
 
 def arrow(*points: tuple[float, float], colour: str = INK) -> str:
-    """A line through points, with a head at its end."""
+    """Return a line through points, with an arrowhead at its end."""
     path = " ".join(f"{x},{y}" for x, y in points)
     name = {INK: "ink", DOWN_COLOUR: "down", UP_COLOUR: "up"}[colour]
     return (
@@ -72,7 +72,7 @@ def arrow(*points: tuple[float, float], colour: str = INK) -> str:
 
 
 def plus(x: float, y: float) -> str:
-    """A sum."""
+    """Return a plus sign in a circle."""
     return (
         f'<circle cx="{x}" cy="{y}" r="{PLUS}" fill="#FFFFFF" stroke="{INK}" stroke-width="2"/>'
         f'<path d="M{x - 8} {y}H{x + 8}M{x} {y - 8}V{y + 8}" stroke="{INK}" stroke-width="2.4"/>'
@@ -80,12 +80,12 @@ def plus(x: float, y: float) -> str:
 
 
 def chain(x: float, *stops: tuple[float, float]) -> list[str]:
-    """Arrows straight down a column; a stop is its middle and half of its height."""
+    """Return arrows down a column; a stop is the middle and half the height of an element."""
     return [arrow((x, a + high), (x, b - low - 2)) for (a, high), (b, low) in pairwise(stops)]
 
 
 def head(name: str, colour: str) -> str:
-    """An arrow's head."""
+    """Return the definition of an arrowhead."""
     return (
         f'<marker id="{name}" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="5" '
         f'markerHeight="5" orient="auto"><path d="M0 0L10 5L0 10z" fill="{colour}"/></marker>'
@@ -93,8 +93,8 @@ def head(name: str, colour: str) -> str:
 
 
 def arrows() -> list[str]:
-    """What flows where."""
-    b, s = 23.0, float(PLUS)  # half heights of a box and of a sum
+    """Return all arrows."""
+    b, s = 23.0, float(PLUS)  # half heights of a box and of a plus sign
     down, up = {"colour": DOWN_COLOUR}, {"colour": UP_COLOUR}
     left, right = -48, 48  # sides of a narrow box
     return [
@@ -105,14 +105,14 @@ def arrows() -> list[str]:
         *chain(HALF, (820, s), (890, b), (960, s), (1112, 34), (1204, b)),
         *chain(FULL, (112, b), (400, s), (480, b), (560, b), (640, b), (730, b), (890, b)),
         *chain(FULL, (890, b), (960, b), (1030, s), (1112, 34), (1204, b)),
-        # coarse to fine: the INR's images, and features while decoding
+        # coarse to fine: the INRs' images, and the decoders' features
         arrow((QUARTER + 73, 200), (BETWEEN_1, 200), (BETWEEN_1, 235), **down),
         arrow((BETWEEN_1 + right, 260), (HALF - s - 2, 260), **down),
         arrow((HALF + 73, 340), (BETWEEN_2, 340), (BETWEEN_2, 375), **down),
         arrow((BETWEEN_2 + right, 400), (FULL - s - 2, 400), **down),
         arrow((QUARTER + 73, 960), (HALF - s - 2, 960), **down),
         arrow((HALF, 1030), (FULL - s - 2, 1030), **down),
-        # fine to coarse: two latents to a unit, its message to a latent
+        # fine to coarse: two latents to a feedback unit, and its message to a latent
         arrow((FULL - 73, 480), (520, 480), (520, 565), **up),
         arrow((FULL - 73, 640), (520, 640), (520, 615), **up),
         arrow((520, 640), (520, 795), **up),
@@ -126,7 +126,7 @@ def arrows() -> list[str]:
 
 
 def boxes() -> list[str]:
-    """What computes."""
+    """Return all boxes."""
     unets = [
         (QUARTER, 200, "encode 1"),
         (QUARTER, 960, "decode 1"),
@@ -159,7 +159,7 @@ def boxes() -> list[str]:
 
 
 def draw() -> str:
-    """The whole picture as SVG."""
+    """Return the whole picture as SVG."""
     sums = [(HALF, 260), (FULL, 400), (HALF, 590), (HALF, 820), (QUARTER, 880)]
     sums += [(HALF, 960), (FULL, 1030)]
     columns = (QUARTER, HALF, FULL)

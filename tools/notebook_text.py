@@ -1,9 +1,9 @@
-"""Print a notebook as text: what changed in a chapter, for `git diff`, `git log -p` and `git show`.
+"""Print a notebook as text, so that `git diff`, `git log -p` and `git show` are readable.
 
     git config diff.notebook.textconv "python3 tools/notebook_text.py"
 
-Once that is said in a clone, .gitattributes sees to the rest. A cell comes with id and metadata,
-then its source, then what it prints; of a picture only that it is there, and if it is another.
+Run this command once in a clone; .gitattributes does the rest. The text of a cell is its id and
+metadata, its source and its printed output. A picture is shown as a checksum.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def joined(text: str | list[str]) -> str:
-    """Return text that a notebook may hold as a list of lines."""
+    """Return text as one string; a notebook may store it as a list of lines."""
     return text if isinstance(text, str) else "".join(text)
 
 
 def output_lines(output: dict[str, Any]) -> list[str]:
-    """Return an output's lines, each marked as one."""
+    """Return the lines of an output, each with the prefix ">"."""
     data = output.get("data", {})
     for kind in PICTURES:
         if kind in data:
@@ -36,7 +36,7 @@ def output_lines(output: dict[str, Any]) -> list[str]:
 
 
 def as_text(notebook: dict[str, Any]) -> str:
-    """Return the whole notebook, a block to each cell."""
+    """Return the whole notebook as text, one block for each cell."""
     lines = []
     for cell in notebook["cells"]:
         metadata = json.dumps(cell["metadata"], sort_keys=True) if cell["metadata"] else ""

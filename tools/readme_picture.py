@@ -1,4 +1,4 @@
-"""Make the README's picture: test photographs, each half rainy and half derained."""
+"""Make the picture of the README: test photographs, each half rainy and half derained."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ OUT = Path(__file__).resolve().parents[1] / "book" / "images" / "rain-removed.jp
 
 
 def middle(photo: np.ndarray) -> np.ndarray:
-    """The middle square of a photograph, SIDE pixels a side."""
+    """Crop the middle square of a photograph, with a side of SIDE pixels."""
     top, left = ((n - SIDE) // 2 for n in photo.shape[:2])
     return photo[top : top + SIDE, left : left + SIDE]
 
 
 def main() -> None:
-    """Derain, join and save."""
+    """Derain the photographs, join them and save the picture."""
     model = nerdrain.load_model("nerd-rain-tiny")
     tiles = []
     for name, style, seed in PICTURES:

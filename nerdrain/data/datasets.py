@@ -1,7 +1,7 @@
-"""Pairs to train and measure on: published sets in their folders, and synthetic rain on photos.
+"""Datasets that read images from folders: pairs for training and evaluation, and single images.
 
-Every item is `(rainy, clean)`, two float32 tensors (3, H, W), RGB in [0, 1]. The random datasets
-are in `nerdrain.data.synthetic`.
+An item of `PairedFolder` is `(rainy, clean)`, two float32 tensors (3, H, W), RGB in [0, 1].
+`nerdrain.data.synthetic` holds the datasets that make pairs by random numbers.
 """
 
 from pathlib import Path
@@ -18,27 +18,27 @@ from nerdrain.errors import NerdrainError
 
 
 class PairedFolder(Dataset[Item]):
-    """A published set, or your own, in its folder: `(rainy, clean)` by name.
+    """The pairs `(rainy, clean)` of a published data set, or of your own, matched by file name.
 
-    Layouts: "nerdrain" (`{split}/{input,target}/N.png`), "rain200", "rain100", "did", "ddn" and
-    "spa", as they were published (`nerdrain.data.pairing` says each). `root` may be the set or one
-    split's own folder. Rain100 and Rain200 share photographs across their splits: never train on
-    one and report on the other.
+    Layouts: "nerdrain" (`{split}/{input,target}/N.png`), and "rain200", "rain100", "did", "ddn" and
+    "spa" as they were published; `nerdrain.data.pairing` describes each. Rain100 and Rain200 share
+    photographs across their splits, so never train on one and report on the other.
 
     Args:
-        root: the set's folder.
+        root: folder of the data set, or of one split.
         layout: one of `nerdrain.data.pairing.LAYOUTS`.
-        split: "train" or "test", or what the folder is called.
+        split: "train" or "test", or the name of the split's folder.
         rainy_side: which half of a "did" file is rainy; releases differ.
-        list_file: the list of a "spa" training set, if it is not the one *.txt in the folder.
-        count: how many pairs there must be (e.g. 200 for Rain200's test split), if you know.
+        list_file: list of a "spa" training set; by default the only *.txt file in the folder.
+        count: expected number of pairs (e.g. 200 for Rain200's test split); None accepts any.
 
     Attributes:
         pairs: the files, a list of `Pair`.
-        names: the pairs' names, in the same order.
+        names: names of the pairs, in the same order.
 
     Raises:
-        NerdrainError: an unknown layout, a missing folder or partner, or another count.
+        NerdrainError: The layout is unknown, a folder or a partner is missing, or the number of
+            pairs is not `count`.
     """
 
     def __init__(
@@ -52,34 +52,42 @@ class PairedFolder(Dataset[Item]):
         count: int | None = None,
     ) -> None:
         if rainy_side not in ("left", "right"):
-            raise NerdrainError(f"no side {rainy_side!r}: the rainy half is left or right.")
-        lines = None if list_file is None else Path(list_file)
-        self.pairs: list[Pair] = find_pairs(layout, Request(Path(root), split, rainy_side, lines))
+            raise NerdrainError(f"rainy_side must be 'left' or 'right', not {rainy_side!r}.")
+        list_path = None if list_file is None else Path(list_file)
+        request = Request(Path(root), split, rainy_side, list_path)
+        self.pairs: list[Pair] = find_pairs(layout, request)
         self.names = [pair.name for pair in self.pairs]
         if count is not None and len(self.pairs) != count:
-            raise NerdrainError(f"{root} ({split}) holds {len(self.pairs)} pairs, not {count}.")
+            raise NerdrainError(
+                f"{root} ({split}) holds {len(self.pairs)} pairs, not {count}; "
+                "check that it is the right data set and complete."
+            )
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def arrays(self, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
-        """The two images of a pair, (H, W, 3) uint8 each.
+        """Read the two images of a pair, (H, W, 3) uint8 each.
 
         Raises:
-            NerdrainError: a file that cannot be read, or two sizes.
+            NerdrainError: A file cannot be read, or the two images differ in size.
         """
         pair = self.pairs[check_index(index, len(self))]
         rainy = read_image(pair.rainy)
         if pair.rainy_side is not None:
             if rainy.shape[1] % 2:
-                raise NerdrainError(f"{pair.rainy} is {rainy.shape[1]} pixels wide: no two halves.")
+                raise NerdrainError(
+                    f"{pair.rainy} is {rainy.shape[1]} pixels wide and cannot be cut into two "
+                    'halves; the layout "did" needs an even width.'
+                )
             left, right = np.split(rainy, 2, axis=1)
             return (left, right) if pair.rainy_side == "left" else (right, left)
         clean = read_image(pair.clean)
         if rainy.shape != clean.shape:
             sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (rainy, clean)]
             raise NerdrainError(
-                f"{pair.rainy} is {sizes[0]} and {pair.clean} is {sizes[1]}: a pair has one size."
+                f"{pair.rainy} is {sizes[0]} and {pair.clean} is {sizes[1]}; both images of a pair "
+                "must have the same size."
             )
         return rainy, clean
 
@@ -88,16 +96,16 @@ class PairedFolder(Dataset[Item]):
         return to_tensor(rainy), to_tensor(clean)
 
     def check(self) -> None:
-        """Reads every pair once; a file that is broken or of another size raises NerdrainError."""
+        """Read every pair once; raise NerdrainError for a broken file or a pair of two sizes."""
         for index in range(len(self)):
             self.arrays(index)
 
 
 class ImageFolder(Dataset[tuple[Float32[Tensor, "3 h w"], str]]):
-    """Images without partners in one flat folder (real photographs, RE-RAIN): `(image, name)`.
+    """Single images of one flat folder, such as real photographs or RE-RAIN: `(image, name)`.
 
     Raises:
-        NerdrainError: no such folder, or no image in it.
+        NerdrainError: The folder does not exist or holds no image.
     """
 
     def __init__(self, root: str | Path) -> None:

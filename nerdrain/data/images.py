@@ -1,7 +1,7 @@
-"""Reading and writing photographs as files, and what travels with them.
+"""Read and write image files, with their metadata.
 
-Pillow reads and writes; this module adds one clear sentence
-for every way in which that fails, and files that appear whole or not at all.
+Pillow does the reading and writing. This module turns every failure into one clear sentence, and
+writes a file completely or not at all.
 """
 
 import io
@@ -20,9 +20,16 @@ from torch import Tensor
 from nerdrain.errors import ImageWarning, NerdrainError
 from nerdrain.files import write_atomically
 
-__all__ = ["load_image", "metadata", "plain_mode", "read_image", "save_image", "to_tensor"]
+__all__ = [
+    "load_image",
+    "read_image",
+    "read_metadata",
+    "save_image",
+    "to_plain_mode",
+    "to_tensor",
+]
 
-#: Suffix -> Pillow's format and the options that lose least.
+#: Suffix -> Pillow's format, and the options with the least loss.
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".bmp": ("BMP", {}),
     ".gif": ("GIF", {}),
@@ -34,31 +41,39 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"quality": 95}),
 }
 
-#: What Pillow's decoders raise for broken files, beside OSError.
-_BROKEN = (SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+#: Errors besides OSError that Pillow's decoders raise for broken files.
+_DECODER_ERRORS = (
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    struct.error,
+    zlib.error,
+)
 
 
-_PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "F"}  # modes that are arrays as they are
+_PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "F"}  # NumPy reads these modes without a conversion
 
 
-def metadata(image: Image.Image) -> dict[Any, Any]:
-    """What travels with a photograph: EXIF (upright, without thumbnail), ICC profile, dpi."""
-    kept: dict[Any, Any] = {
+def read_metadata(image: Image.Image) -> dict[Any, Any]:
+    """Return the metadata to keep: EXIF (without orientation and thumbnail), ICC profile, dpi."""
+    metadata: dict[Any, Any] = {
         key: image.info[key] for key in ("icc_profile", "dpi") if image.info.get(key)
     }
     if "exif" in image.info:
         try:
-            exif = Image.Exif()  # image.getexif() is the image's own, which must keep its turn
+            exif = Image.Exif()  # a copy, because the image must keep its own orientation
             exif.load(image.info["exif"])
             exif.pop(ExifTags.Base.Orientation, None)
-            kept["exif"] = exif.tobytes()
-        except (*_BROKEN, OSError, TypeError, AttributeError):
-            pass  # cameras write odd EXIF; the picture matters more
-    return kept
+            metadata["exif"] = exif.tobytes()
+        except (*_DECODER_ERRORS, OSError, TypeError, AttributeError):
+            pass  # some cameras write invalid EXIF; the image is more important
+    return metadata
 
 
-def _lost_bits(image: Image.Image, path: Path) -> bool:
-    """Whether the file has 16 bits a channel of colour, of which Pillow reads 8."""
+def _has_16_bit_colour(image: Image.Image, path: Path) -> bool:
+    """Whether the file has 16 bits per colour channel, of which Pillow reads only 8."""
     if image.mode not in ("RGB", "RGBA", "LA"):
         return False
     if image.format == "PNG":
@@ -69,59 +84,67 @@ def _lost_bits(image: Image.Image, path: Path) -> bool:
 
 
 def load_image(path: str | Path) -> Image.Image:
-    """Read a photograph, turned upright as its EXIF says.
+    """Read an image file and rotate it upright according to its EXIF orientation.
 
     Args:
-        path: of a file that Pillow reads.
+        path: a file in any format that Pillow reads.
 
     Returns:
         The decoded image in its own mode, with EXIF and ICC profile in its `info`.
 
     Raises:
-        NerdrainError: no such file, not an image, damaged, or absurdly large.
+        NerdrainError: The file does not exist, is not an image, is damaged or has too many pixels.
 
     Warns:
-        ImageWarning: the file holds more than is read: 16-bit colour, or several frames.
+        ImageWarning: The file holds more than is read, either 16-bit colour or several frames.
     """
     path = Path(path)
     if not path.is_file():
-        what = "is a folder, not an image" if path.is_dir() else "does not exist"
-        raise NerdrainError(f"{path} {what}.")
+        problem = "is a folder, not an image" if path.is_dir() else "does not exist"
+        raise NerdrainError(f"{path} {problem}; check the path.")
     try:
         with warnings.catch_warnings():
-            # Pillow warns from 89 megapixels on, and refuses twice that: a large panorama is fine.
+            # Pillow warns above 89 megapixels, but a large panorama is fine. It refuses twice that.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 opened.load()
                 upright = ImageOps.exif_transpose(opened)
-                notes = ["16 bits a channel, of which 8 are read"] * _lost_bits(opened, path)
+                notes = []
+                if _has_16_bit_colour(opened, path):
+                    notes.append("16 bits per channel, but only 8 are read")
                 frames = getattr(opened, "n_frames", 1)
                 if frames > 1 and opened.format != "MPO":  # phones add a preview as second frame
-                    notes += [f"{frames} frames, of which the first is read"]
-                info = metadata(upright)
+                    notes.append(f"{frames} frames, but only the first is read")
+                info = read_metadata(upright)
                 if "transparency" in opened.info:
                     info["transparency"] = opened.info["transparency"]
     except UnidentifiedImageError:
-        raise NerdrainError(f"{path} is not an image that can be read, or it is damaged.") from None
+        raise NerdrainError(
+            f"{path} is not an image, or it is damaged; open it in an image viewer to check."
+        ) from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise NerdrainError(f"{path} has more than {limit} megapixels: scale it down.") from None
+        raise NerdrainError(f"{path} has more than {limit} megapixels; scale it down.") from None
     except MemoryError:
-        raise NerdrainError(f"{path} is too large for this machine's memory.") from None
+        raise NerdrainError(f"{path} is too large for the memory; scale it down.") from None
     except OSError as error:
-        if error.errno is not None:  # the system's: permission, a broken disk
-            raise NerdrainError(f"{path} cannot be read: {error.strerror}.") from None
-        raise NerdrainError(f"{path} is damaged or incomplete ({error}).") from None
-    except _BROKEN as error:
-        raise NerdrainError(f"{path} is damaged ({error}).") from None
+        if error.errno is not None:  # from the operating system: permission, a broken disk
+            raise NerdrainError(f"{path} cannot be read ({error.strerror}).") from None
+        raise NerdrainError(
+            f"{path} is damaged or incomplete ({error}); copy it again from its source."
+        ) from None
+    except _DECODER_ERRORS as error:
+        raise NerdrainError(
+            f"{path} is damaged ({error}); copy it again from its source."
+        ) from None
     for note in notes:
         warnings.warn(f"{path} holds {note}.", ImageWarning, stacklevel=2)
     upright.info = info
     return upright
 
 
-def plain_mode(image: Image.Image) -> Image.Image:
-    """A PIL image in a mode that is an array of grey or RGB values, with or without alpha."""
+def to_plain_mode(image: Image.Image) -> Image.Image:
+    """Convert a PIL image to a mode that holds grey or RGB values, with or without alpha."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         return image
     if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
@@ -129,13 +152,13 @@ def plain_mode(image: Image.Image) -> Image.Image:
     if image.mode in _PLAIN_MODES:
         return image
     if image.mode in ("CMYK", "LAB"):
-        return _managed(image)
+        return _convert_to_srgb(image)
     other = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
     return image.convert(other.get(image.mode, "RGB"))
 
 
-def _managed(image: Image.Image) -> Image.Image:
-    """CMYK or LAB as sRGB, through the image's own colour profile where it has one."""
+def _convert_to_srgb(image: Image.Image) -> Image.Image:
+    """Convert CMYK or LAB to sRGB, by the image's colour profile if it has one."""
     lab = image.mode == "LAB"
     profile: bytes | None = image.info.get("icc_profile")
     if not lab and not profile:
@@ -147,44 +170,46 @@ def _managed(image: Image.Image) -> Image.Image:
         )
     except (ImageCms.PyCMSError, ImportError):
         if lab:
-            raise NerdrainError("a LAB image cannot be converted here: save it as RGB.") from None
+            raise NerdrainError(
+                "this installation of Pillow cannot convert a LAB image; save it as RGB first."
+            ) from None
         return image.convert("RGB")
-    assert converted is not None  # it is only when it works in place
+    assert converted is not None  # profileToProfile returns None only with inPlace=True
     return converted
 
 
 def save_image(image: Image.Image | np.ndarray, path: str | Path) -> Path:
-    """Write a photograph; the file appears whole or not at all.
+    """Write an image file, completely or not at all.
 
     Args:
-        image: a PIL image, whose EXIF, ICC profile and dpi are kept where the format has room for
-            them; or an array (h, w) or (h, w, 1..4), uint8, uint16 (grey only) or float in [0, 1].
-        path: its suffix names the format: bmp, gif, jpg, png, tif or webp.
+        image: a PIL image, or an array (h, w) or (h, w, 1..4), uint8, uint16 (grey only) or float
+            in [0, 1]. EXIF, ICC profile and dpi of a PIL image are kept if the format stores them.
+        path: the suffix chooses the format: bmp, gif, jpg, png, tif or webp.
 
     Raises:
-        NerdrainError: an unknown suffix, a format that cannot hold the image, or a full disk.
+        NerdrainError: The suffix is unknown, the format cannot store the image or the disk is full.
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
-        kinds = ", ".join(sorted({suffix[1:] for suffix in _FORMATS}))
-        raise NerdrainError(f"{path}: no image format has that suffix; use one of {kinds}.")
+        suffixes = ", ".join(sorted({suffix[1:] for suffix in _FORMATS}))
+        raise NerdrainError(f"{path} has an unknown image suffix; use one of {suffixes}.")
     if path.is_dir():
-        raise NerdrainError(f"{path} is a folder: name a file in it.")
+        raise NerdrainError(f"{path} is a folder; give the path of a file in it.")
     picture = image if isinstance(image, Image.Image) else _from_array(image)
     kind, options = _FORMATS[path.suffix.lower()]
-    travels = {
+    metadata = {
         key: picture.info[key] for key in ("exif", "icc_profile", "dpi") if key in picture.info
     }
-    if kind == "TIFF" and "exif" in travels:
-        options = {}  # Pillow's compressed TIFF writer fails on EXIF's own directories, such as GPS
+    if kind == "TIFF" and "exif" in metadata:
+        options = {}  # Pillow's compressed TIFF writer fails on EXIF sub-directories such as GPS
     buffer = io.BytesIO()
     try:
-        # Two losses that Pillow is silent about.
+        # Pillow does not report these two losses.
         if picture.mode[0] in "IF" and kind not in ("PNG", "TIFF"):
-            raise ValueError("it has 8 bits a channel")
+            raise ValueError("the format has 8 bits per channel")
         if picture.mode in ("LA", "PA", "RGBA") and kind == "BMP":
-            raise ValueError("it has no transparency")
-        picture.save(buffer, format=kind, **options, **travels)
+            raise ValueError("the format has no transparency")
+        picture.save(buffer, format=kind, **options, **metadata)
     except (OSError, ValueError, KeyError, RuntimeError, struct.error) as error:
         raise NerdrainError(
             f"{path}: a {kind} file cannot hold this image (mode {picture.mode}, "
@@ -195,40 +220,44 @@ def save_image(image: Image.Image | np.ndarray, path: str | Path) -> Path:
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
-    """An array as a PIL image; floats are rounded to 8 bits."""
+    """Convert an array to a PIL image; round floats to 8 bits."""
     if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
-            raise NerdrainError("the image holds NaN or infinite values: it cannot be saved.")
+            raise NerdrainError(
+                "the image cannot be saved because it holds NaN or infinite values; replace them."
+            )
         array = np.floor(np.clip(array, 0, 1).astype(np.float32) * 255 + 0.5).astype(np.uint8)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     grey16 = array.dtype == np.uint16 and array.ndim == 2
     if not (grey16 or array.dtype == np.uint8) or array.ndim not in (2, 3) or not array.size:
         raise NerdrainError(
-            f"an array {array.shape} of {array.dtype} cannot be saved: give (h, w) or "
-            "(h, w, 1..4), uint8 or float in [0, 1]; uint16 for grey only."
+            f"an array of shape {array.shape} and dtype {array.dtype} cannot be saved; give (h, w) "
+            "or (h, w, 1..4) in uint8 or float in [0, 1], or grey in uint16."
         )
     return Image.fromarray(np.ascontiguousarray(array))
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Reads any image file as 8-bit RGB: upright (EXIF), grey repeated, 16 bits scaled, alpha off.
+    """Read any image file as upright 8-bit RGB.
+
+    Grey is repeated over the three channels, 16-bit grey is scaled to 8 bits, alpha is dropped.
 
     Returns:
         (H, W, 3) uint8.
 
     Raises:
-        NerdrainError: as for `load_image`.
+        NerdrainError: As in `load_image`.
     """
     image = load_image(path)
-    if image.mode.startswith("I"):  # 16-bit grey; convert("RGB") would clip it to white
+    if image.mode.startswith("I"):  # 16-bit grey, which convert("RGB") would clip to white
         grey = (np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     return np.asarray(image.convert("RGB"))
 
 
 def to_tensor(image: np.ndarray) -> Float32[Tensor, "3 h w"]:
-    """(H, W, 3) uint8, or float in [0, 1], to (3, H, W) float32 in [0, 1]."""
+    """Convert (H, W, 3), uint8 or float in [0, 1], to (3, H, W) float32 in [0, 1]."""
     channels_first = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
     if image.dtype == np.uint8:
         return channels_first.to(torch.float32).div_(255)

@@ -1,10 +1,10 @@
-"""Procedural rain: layers that look and measure like the benchmarks', and how images take them.
+"""Draw synthetic rain layers whose statistics match the benchmarks, and add them to images.
 
-Rain200L/H and Rain100L/H are exactly `rainy = min(1, clean + R)`: one grey layer R >= 0 added to
-the three channels alike. So a generator of R is a generator of training pairs. Two kinds of streak
-make up a layer: soft ones (Gaussian across, fading at the ends, adding up) and, in much heavy rain,
-hard lines of constant value (the brighter hides the other). `nerdrain.data.rain_styles` holds their
-distributions.
+Rain200L/H and Rain100L/H are exactly `rainy = min(1, clean + R)`, where one grey layer R >= 0 is
+added to all three channels. So a generator of R is enough to generate training pairs. A layer has
+two kinds of streak. Soft streaks have a Gaussian profile, fade at the ends and add up. Hard lines
+occur in many heavy layers; they have a constant value, and the brighter of two lines is visible.
+`nerdrain.data.rain_styles` holds the distributions.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
 
 @dataclass(frozen=True)
 class DrawnStreaks:
-    """Streaks to paint, an array of shape (streaks,) each: pixels, and radians from vertical."""
+    """Streaks to paint: arrays of shape (streaks,) in pixels, `angle` in radians from vertical."""
 
     y: Floats
     x: Floats
@@ -50,26 +50,26 @@ class DrawnStreaks:
     peak: Floats
 
 
-def _one_of(rng: np.random.Generator, bounds: Range) -> float:
-    """A log-uniform draw: these ranges span ratios, not differences."""
+def _draw_log_uniform(rng: np.random.Generator, bounds: Range) -> float:
+    """Draw log-uniformly, because the ranges span ratios, not differences."""
     return float(np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]))))
 
 
 @dataclass(frozen=True)
 class _Directions:
-    """A layer's directions from vertical, in degrees, and the share of streaks of each."""
+    """Directions of a layer in degrees from vertical, each with its share of the streaks."""
 
     angles: Floats
     shares: Floats
     scatter: float
 
     def draw(self, rng: np.random.Generator, count: int) -> Floats:
-        """One angle a streak, in radians."""
+        """Draw one angle for each streak, in radians."""
         angles = rng.choice(self.angles, count, p=self.shares)
         return np.deg2rad(angles + rng.normal(0, self.scatter, count))
 
 
-def _directions(rng: np.random.Generator, style: RainStyle) -> _Directions:
+def _draw_directions(rng: np.random.Generator, style: RainStyle) -> _Directions:
     count = 1 + int(rng.choice(len(style.directions), p=style.directions))
     angle = np.clip(rng.normal(0, style.angle_std), -style.angle_limit, style.angle_limit)
     if count == 1:
@@ -80,10 +80,10 @@ def _directions(rng: np.random.Generator, style: RainStyle) -> _Directions:
     return _Directions(angles, shares, style.scatter)
 
 
-def _centres(rng: np.random.Generator, kind: Streaks, sides: Floats) -> Floats:
-    """Centres (2, streaks): a Poisson cluster process, wrapped round so that it has no edge."""
-    clump = _one_of(rng, kind.clump)
-    expected = _one_of(rng, kind.density) * sides.prod() / 1e6
+def _draw_centres(rng: np.random.Generator, kind: Streaks, sides: Floats) -> Floats:
+    """Draw centres (2, streaks) from a Poisson cluster process that wraps around at the edges."""
+    clump = _draw_log_uniform(rng, kind.clump)
+    expected = _draw_log_uniform(rng, kind.density) * sides.prod() / 1e6
     parents = rng.uniform(0, 1, (2, rng.poisson(expected / clump))) * sides
     if clump == 1:
         return parents
@@ -91,13 +91,14 @@ def _centres(rng: np.random.Generator, kind: Streaks, sides: Floats) -> Floats:
     return (centres + rng.normal(0, kind.clump_radius, centres.shape)) % sides
 
 
-def _draw(
+def _draw_streaks(
     rng: np.random.Generator, kind: Streaks, directions: _Directions, size: tuple[int, int]
 ) -> DrawnStreaks:
-    """The streaks of one kind for a layer of `size`, those that reach in from outside too."""
-    length_scale, width_scale = _one_of(rng, kind.length_scale), _one_of(rng, kind.width_scale)
+    """Draw the streaks of one kind for a layer of `size`, including those that start outside."""
+    length_scale = _draw_log_uniform(rng, kind.length_scale)
+    width_scale = _draw_log_uniform(rng, kind.width_scale)
     margin = kind.length.largest * length_scale / 2
-    y, x = _centres(rng, kind, np.array(size)[:, None] + 2 * margin) - margin
+    y, x = _draw_centres(rng, kind, np.array(size)[:, None] + 2 * margin) - margin
     contrast = np.exp(rng.standard_normal(y.size) / Z90 * np.log(kind.contrast))
     return DrawnStreaks(
         y=y,
@@ -105,63 +106,73 @@ def _draw(
         angle=directions.draw(rng, y.size),
         length=kind.length.draw(rng, y.size) * length_scale,
         width=kind.width.draw(rng, y.size) * width_scale,
-        peak=_one_of(rng, kind.peak) * contrast,
+        peak=_draw_log_uniform(rng, kind.peak) * contrast,
     )
 
 
-def _rows(
-    drawn: DrawnStreaks, some: Indices, size: tuple[int, int], reach: int
+def _cut_into_rows(
+    drawn: DrawnStreaks, chosen: Indices, size: tuple[int, int], reach: int
 ) -> tuple[Indices, Indices, Floats, Floats]:
-    """Cuts streaks into the image's rows: for each cut its streak, row, distance down and x."""
-    half = drawn.length[some] / 2 * np.cos(drawn.angle[some])
-    first = np.maximum(np.ceil(drawn.y[some] - half), 0).astype(np.intp)
-    last = np.minimum(np.floor(drawn.y[some] + half), size[0] - 1).astype(np.intp)
+    """Cut streaks at the rows of the image.
+
+    Returns:
+        For each cut: index of its streak, row, distance down from the streak's centre, and x.
+    """
+    half = drawn.length[chosen] / 2 * np.cos(drawn.angle[chosen])
+    first = np.maximum(np.ceil(drawn.y[chosen] - half), 0).astype(np.intp)
+    last = np.minimum(np.floor(drawn.y[chosen] + half), size[0] - 1).astype(np.intp)
     counts = np.maximum(last - first + 1, 0)
-    skipped = np.cumsum(counts) - counts
-    owner = np.repeat(some, counts)
-    row = np.arange(owner.size) + np.repeat(first - skipped, counts)
-    down = row - drawn.y[owner]
-    x = drawn.x[owner] + down * np.tan(drawn.angle)[owner]
-    seen = np.flatnonzero((x > -1 - reach) & (x < size[1] + reach))
-    return owner[seen], row[seen], down[seen], x[seen]
+    cuts_before = np.cumsum(counts) - counts
+    streak = np.repeat(chosen, counts)
+    row = np.arange(streak.size) + np.repeat(first - cuts_before, counts)
+    down = row - drawn.y[streak]
+    x = drawn.x[streak] + down * np.tan(drawn.angle)[streak]
+    visible = np.flatnonzero((x > -1 - reach) & (x < size[1] + reach))
+    return streak[visible], row[visible], down[visible], x[visible]
 
 
 def paint_streaks(
     canvas: Float32[np.ndarray, "h w"], drawn: DrawnStreaks, fade: float | None
 ) -> None:
-    """Paints all streaks at once, anti-aliased, row by row.
+    """Paint all streaks at once, anti-aliased, row by row.
 
-    A row cuts a slanted streak in the streak's own profile, widened by 1/cos(angle). Soft streaks
-    are added; `fade` None paints hard lines, of which the brighter stays.
+    The cut of a slanted streak by a row has the streak's profile, widened by 1/cos(angle).
+
+    Args:
+        canvas: (H, W), changed in place.
+        drawn: the streaks.
+        fade: share of the length over which soft streaks fade, in (0, 1]; soft streaks add up.
+            None paints hard lines, of which the brighter is visible.
     """
     section = drawn.width / np.cos(drawn.angle)
-    taps = np.ceil(section if fade is not None else section / 2).astype(np.intp)
-    pad = 2 * int(taps.max(initial=0)) + 1  # no cut can then leave its row of the padded canvas
+    reaches = np.ceil(section if fade is not None else section / 2).astype(np.intp)
+    pad = 2 * int(reaches.max(initial=0)) + 1  # so every cut stays in its row of the padded canvas
     padded = np.zeros((canvas.shape[0], canvas.shape[1] + 2 * pad), np.float32)
     flat = padded.reshape(-1)
-    for reach in np.unique(taps):  # a handful of widths, each with all its streaks
-        owner, row, down, x = _rows(drawn, np.flatnonzero(taps == reach), canvas.shape, int(reach))
+    for reach in np.unique(reaches):  # a few different widths, each with all its streaks
+        chosen = np.flatnonzero(reaches == reach)
+        streak, row, down, x = _cut_into_rows(drawn, chosen, canvas.shape, int(reach))
         nearest = np.rint(x).astype(np.intp)
         offset = (nearest - x).astype(np.float32)
         index = row * padded.shape[1] + nearest + pad
-        value = drawn.peak[owner].astype(np.float32)
-        wide = section[owner].astype(np.float32)
+        value = drawn.peak[streak].astype(np.float32)
+        wide = section[streak].astype(np.float32)
         if fade is None:
             for step in range(-reach, reach + 1):
                 cover = np.clip(wide / 2 + 0.5 - np.abs(offset + step), 0, 1)
                 np.maximum.at(flat, index + step, value * cover)
             continue
-        ends = 1 - np.abs(down) / (drawn.length / 2 * np.cos(drawn.angle))[owner]
-        value *= np.sin(np.pi / 2 * np.minimum(ends / fade, 1)).astype(np.float32) ** 2
-        steep = -0.5 / (wide * np.float32(SIGMA_PER_FWHM)) ** 2
+        from_end = 1 - np.abs(down) / (drawn.length / 2 * np.cos(drawn.angle))[streak]
+        value *= np.sin(np.pi / 2 * np.minimum(from_end / fade, 1)).astype(np.float32) ** 2
+        exponent = -0.5 / (wide * np.float32(SIGMA_PER_FWHM)) ** 2
         for step in range(-reach, reach + 1):
-            np.add.at(flat, index + step, value * np.exp(steep * (offset + step) ** 2))
+            np.add.at(flat, index + step, value * np.exp(exponent * (offset + step) ** 2))
     canvas += padded[:, pad:-pad]
 
 
-def _random(seed: int | np.random.Generator) -> np.random.Generator:
+def _make_rng(seed: int | np.random.Generator) -> np.random.Generator:
     if not isinstance(seed, np.random.Generator) and seed < 0:
-        raise NerdrainError(f"seed {seed} is negative: give 0 or more, or a numpy Generator.")
+        raise NerdrainError(f"seed {seed} is negative; give 0 or more, or a NumPy Generator.")
     return np.random.default_rng(seed)
 
 
@@ -171,35 +182,40 @@ def rain_layer(
     style: str | RainStyle = "light",
     seed: int | np.random.Generator = 0,
 ) -> Float32[np.ndarray, "h w"]:
-    """One layer of rain: what it adds to each channel of an image of that size.
+    """Draw a rain layer, which is added to each channel of an image of the same size.
 
     Args:
-        height: pixels, 1 or more.
-        width: pixels, 1 or more.
-        style: "light", "heavy", "mixed", or a RainStyle of your own.
-        seed: the same seed, size and style give the same layer; a Generator is drawn from.
+        height: in pixels, 1 or more.
+        width: in pixels, 1 or more.
+        style: "light", "heavy", "mixed", or your own RainStyle.
+        seed: the same seed, size and style give the same layer. A Generator is also accepted.
 
     Returns:
         R, (height, width) float32 in [0, 1].
 
     Raises:
-        NerdrainError: no such style, no pixels, or a negative seed.
+        NerdrainError: The style is unknown, the size is below 1, or the seed is negative.
     """
     if isinstance(style, str):
         if style not in STYLES:
-            raise NerdrainError(f"no rain style {style!r}: choose one of {', '.join(STYLES)}.")
+            raise NerdrainError(
+                f"there is no rain style {style!r}; choose one of {', '.join(STYLES)}."
+            )
         style = STYLES[style]
     if height < 1 or width < 1:
-        raise NerdrainError(f"a rain layer of {height}x{width} pixels has none: ask for 1 or more.")
-    rng = _random(seed)
+        raise NerdrainError(
+            f"a rain layer cannot have {height}x{width} pixels; give a height and a width of 1 or "
+            "more."
+        )
+    rng = _make_rng(seed)
     layer = np.zeros((height, width), np.float32)
-    directions = _directions(rng, style)
+    directions = _draw_directions(rng, style)
     kinds = [style.soft]
     if style.lines is not None and rng.uniform() < style.lines_share:
         kinds.append(style.lines)
     for kind in kinds:
-        drawn = _draw(rng, kind, directions, layer.shape)
-        paint_streaks(layer, drawn, None if kind.hard else _one_of(rng, kind.fade))
+        drawn = _draw_streaks(rng, kind, directions, layer.shape)
+        paint_streaks(layer, drawn, None if kind.hard else _draw_log_uniform(rng, kind.fade))
     return np.minimum(layer, 1, out=layer)
 
 
@@ -211,34 +227,37 @@ def compose(
     airlight: float = 0.8,
     veil: float = 0.3,
 ) -> Float32[np.ndarray, "h w c"]:
-    """Puts a rain layer R on a clean image B, all channels alike.
+    """Add a rain layer R to a clean image B, the same in all channels.
 
-    "additive": min(1, B + R), exactly what Rain100 and Rain200 are. "screen": 1 - (1 - B)(1 - R),
-    close to DDN-Data. "veil": min(1, (1 - v)(B + R) + v A), heavy rain's own haze in front.
+    "additive" is min(1, B + R), exactly as in Rain100 and Rain200. "screen" is 1 - (1 - B)(1 - R),
+    close to DDN-Data. "veil" is min(1, (1 - v)(B + R) + v A); it adds the haze of heavy rain.
 
     Args:
         clean: B, (H, W, C) float in [0, 1], or uint8.
         layer: R, (H, W), >= 0.
         mode: "additive", "screen" or "veil".
-        airlight: A, the haze's brightness in [0, 1]; "veil" only.
-        veil: v, how much of the light is haze, in [0, 1]; "veil" only.
+        airlight: A, the brightness of the haze in [0, 1]; for "veil" only.
+        veil: v, the share of the light that is haze, in [0, 1]; for "veil" only.
 
     Returns:
         (H, W, C) float32 in [0, 1].
 
     Raises:
-        NerdrainError: no such mode, sizes that differ, or an image that is not in [0, 1].
+        NerdrainError: The mode is unknown, the sizes differ, or the image has values outside
+            [0, 1].
     """
     if clean.ndim != 3 or clean.shape[:2] != layer.shape:
         raise NerdrainError(
-            f"an image of shape {clean.shape} and a rain layer of shape {layer.shape} do not fit: "
+            f"an image of shape {clean.shape} and a rain layer of shape {layer.shape} do not fit; "
             "give (H, W, C) and (H, W)."
         )
     background = clean.astype(np.float32)
     if clean.dtype == np.uint8:
         background /= 255
     if background.size and not (background.min() >= 0 and background.max() <= 1):
-        raise NerdrainError("the clean image's values leave [0, 1]: give uint8, or divide by 255.")
+        raise NerdrainError(
+            "the clean image has values outside [0, 1]; give uint8, or divide by 255."
+        )
     rain = layer.astype(np.float32)[:, :, None]  # (H, W, 1)
     if mode == "additive":
         rainy = background + rain
@@ -247,7 +266,7 @@ def compose(
     elif mode == "veil":
         rainy = (1 - veil) * (background + rain) + veil * airlight
     else:
-        raise NerdrainError(f"no way {mode!r} to add rain: choose one of {', '.join(MODES)}.")
+        raise NerdrainError(f"there is no mode {mode!r}; choose one of {', '.join(MODES)}.")
     return np.clip(rainy, 0, 1, dtype=np.float32)
 
 
@@ -257,9 +276,11 @@ def add_rain(
     seed: int | np.random.Generator = 0,
     mode: Mode = "additive",
 ) -> tuple[Float32[np.ndarray, "h w c"], Float32[np.ndarray, "h w"]]:
-    """A rainy version of a clean image, and the layer that made it so.
+    """Draw a rain layer and add it to a clean image.
 
-    Arguments, results and errors are those of `rain_layer` and `compose`.
+    Returns:
+        The rainy image (H, W, C) and the layer (H, W). Arguments and errors are those of
+        `rain_layer` and `compose`.
     """
     layer = rain_layer(clean.shape[0], clean.shape[1], style, seed)
     return compose(clean, layer, mode), layer

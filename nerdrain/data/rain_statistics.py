@@ -1,4 +1,4 @@
-"""What a rain layer measures: how much, how bright, how thin and how long its streaks are."""
+"""Measure a rain layer: how much rain it has, and how bright, thin and long its streaks are."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ from nerdrain.errors import NerdrainError
 
 Floats = NDArray[np.floating[Any]]
 THRESHOLDS = (0.02, 0.1, 0.3)
-STEP = 0.25  # pixels between the lags at which the autocorrelation is read
-LAG = 30.0  # pixels over which a direction's mean correlation decides whether it is the streaks'
+STEP = 0.25  # pixels between the lags at which the autocorrelation is sampled
+LAG = 30.0  # the direction of the streaks has the highest mean correlation over so many pixels
 
 
 def autocorrelation(layer: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "2*h-1 2*w-1"]:
-    """Correlation of a layer with itself shifted, over the pixels that both have.
+    """Compute the correlation of a layer with shifted copies of itself, over the common pixels.
 
     Args:
         layer: (H, W), any float dtype.
 
     Returns:
-        (2H-1, 2W-1) float64: the shift (dy, dx) is at [H-1+dy, W-1+dx], 1 at no shift; zeros if the
-        layer is constant.
+        (2H-1, 2W-1) float64. The shift (dy, dx) is at [H-1+dy, W-1+dx], and shift 0 has the value
+        1. All values are 0 if the layer is constant.
     """
     height, width = layer.shape
     size = (next_fast_len(2 * height, real=True), next_fast_len(2 * width, real=True))
@@ -41,40 +41,43 @@ def autocorrelation(layer: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "2*h-1
 
 
 def _half_width(curve: Floats) -> float:
-    """The lag, in pixels, at which a curve that starts at 1 first falls to a half."""
+    """Return the lag, in pixels, at which a curve that starts at 1 first falls to 1/2."""
     below = np.flatnonzero(curve < 0.5)
     if below.size == 0 or below[0] == 0:
         return float("nan")
     after = int(below[0])
-    fall = (curve[after - 1] - 0.5) / (curve[after - 1] - curve[after])
-    return float((after - 1 + fall) * STEP)
+    fraction = (curve[after - 1] - 0.5) / (curve[after - 1] - curve[after])
+    return float((after - 1 + fraction) * STEP)
 
 
 def layer_statistics(layer: Float[np.ndarray, "h w"]) -> dict[str, float]:
-    """The figures by which rain layers are compared.
+    """Compute the statistics by which rain layers are compared.
 
-    The half-widths are those of the normalised autocorrelation (mean subtracted, each shift divided
-    by its overlap): the shift in pixels at which it first falls to a half, read bilinearly along
-    two directions. "Along" is the direction, of all in steps of one degree, whose correlation is
-    greatest on average over the first 30 pixels; "across" is perpendicular to it.
+    A half-width is the shift, in pixels, at which the normalised autocorrelation first falls to
+    1/2. (The mean is subtracted, and each shift is divided by its overlap.) It is sampled
+    bilinearly in two directions. "Along" is the direction, in steps of one degree, with the highest
+    mean correlation over the first 30 pixels; "across" is perpendicular to it.
 
     Args:
         layer: R, (H, W), any float dtype, 0..1.
 
     Returns:
         `mean`, `std`; `share_over_0.02`, `share_over_0.1`, `share_over_0.3` (of the pixels);
-        `percentile_99`; `half_width_across`, `half_width_along` (pixels) and `angle` (degrees from
-        vertical, positive where streaks lean to the right going down), these three NaN where the
-        layer is constant or too small to tell.
+        `percentile_99`; `half_width_across`, `half_width_along` (in pixels); `angle` (in degrees
+        from vertical, positive if streaks go down to the right). The last three are NaN if the
+        layer is constant or too small.
 
     Raises:
-        NerdrainError: the layer is not a two-dimensional array with pixels.
+        NerdrainError: The layer is not two-dimensional or has no pixels.
     """
     if layer.ndim != 2 or layer.size == 0:
-        raise NerdrainError(f"a rain layer is (H, W) with pixels, not of shape {layer.shape}.")
-    figures = {"mean": float(layer.mean()), "std": float(layer.std())}
-    figures |= {f"share_over_{level}": float((layer > level).mean()) for level in THRESHOLDS}
-    figures["percentile_99"] = float(np.quantile(layer, 0.99))
+        raise NerdrainError(
+            f"a rain layer must have the shape (H, W) and at least one pixel, not shape "
+            f"{layer.shape}."
+        )
+    statistics = {"mean": float(layer.mean()), "std": float(layer.std())}
+    statistics |= {f"share_over_{level}": float((layer > level).mean()) for level in THRESHOLDS}
+    statistics["percentile_99"] = float(np.quantile(layer, 0.99))
 
     correlation = autocorrelation(layer)
     lags = np.arange(0, min(layer.shape), STEP)
@@ -84,7 +87,7 @@ def layer_statistics(layer: Float[np.ndarray, "h w"]) -> dict[str, float]:
     columns = layer.shape[1] - 1 + lags * np.sin(angles)
     curves = map_coordinates(correlation, [rows, columns], order=1)  # (180, lags)
     along = int(curves[:, lags <= LAG].mean(axis=1).argmax())
-    figures["half_width_across"] = _half_width(curves[(along + 90) % 180])
-    figures["half_width_along"] = _half_width(curves[along])
-    known = np.isfinite(figures["half_width_along"])
-    return figures | {"angle": float(degrees[along]) if known else float("nan")}
+    statistics["half_width_across"] = _half_width(curves[(along + 90) % 180])
+    statistics["half_width_along"] = _half_width(curves[along])
+    known = np.isfinite(statistics["half_width_along"])
+    return statistics | {"angle": float(degrees[along]) if known else float("nan")}

@@ -1,8 +1,8 @@
-"""What rain is drawn from: every distribution of a rain layer, and the three named styles.
+"""The distributions of rain layers, and the three named styles.
 
-The numbers of "light" and "heavy" make layers whose statistics are those of Rain200L and Rain200H:
-`nerdrain.data.rain_statistics` measures them, tests/data/test_rain.py compares. Lengths and widths
-are in pixels and do not grow with the image, as in the benchmarks.
+The styles "light" and "heavy" give layers with the statistics of Rain200L and Rain200H.
+`nerdrain.data.rain_statistics` measures them, and tests/data/test_rain.py compares them. Lengths
+and widths are in pixels and do not grow with the image, as in the benchmarks.
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 Range = tuple[float, float]
-Z90 = 1.2816  # a standard normal's 90th percentile
+Z90 = 1.2816  # 90th percentile of the standard normal distribution
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A positive, skewed quantity by its percentiles: log-normal, with a deviation for each side.
+    """A positive, skewed distribution given by percentiles.
+
+    It is log-normal, with one standard deviation below the median and another above it.
 
     Attributes:
         low: the 10th percentile.
-        median: the 50th.
-        high: the 90th.
-        largest: draws beyond this are cut to it.
+        median: the 50th percentile.
+        high: the 90th percentile.
+        largest: larger draws are clipped to this value.
     """
 
     low: float
@@ -33,7 +35,7 @@ class Spread:
     largest: float
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.floating[Any]]:
-        """Independent draws in (0, largest], shape (count,)."""
+        """Draw independent values in (0, largest], shape (count,)."""
         normal = rng.standard_normal(count) / Z90
         below, above = np.log(self.median / self.low), np.log(self.high / self.median)
         draws = self.median * np.exp(normal * np.where(normal < 0, below, above))
@@ -42,20 +44,21 @@ class Spread:
 
 @dataclass(frozen=True)
 class Streaks:
-    """One kind of streak. A `Range` is one from which each layer draws one value, log-uniformly.
+    """One kind of streak. Each layer draws one value from every `Range`, log-uniformly.
 
     Attributes:
         density: streaks per megapixel.
-        length: pixels along the streak.
-        width: pixels across it: full width at half maximum, or a hard line's whole width.
-        peak: a layer's median of its streaks' greatest value, in 0..1.
-        contrast: 90th percentile of a streak's greatest value over that median (log-normal), >= 1.
-        length_scale: factor on all lengths of a layer.
-        width_scale: factor on all widths of a layer.
+        length: length of a streak, in pixels.
+        width: full width of a soft streak at half maximum, or whole width of a hard line, in
+            pixels.
+        peak: median over a layer of the streaks' maximum values, in 0..1.
+        contrast: 90th percentile of a streak's maximum divided by that median (log-normal), >= 1.
+        length_scale: factor for all lengths of a layer.
+        width_scale: factor for all widths of a layer.
         fade: share of the length over which the two ends of a soft streak fade, in (0, 1].
-        clump: mean number of streaks that fall close together; 1 scatters them evenly.
-        clump_radius: how close, in pixels (standard deviation).
-        hard: constant value and sharp edges; where such lines cross the brighter hides the other.
+        clump: mean number of streaks in a cluster; 1 gives no clusters.
+        clump_radius: standard deviation of the positions in a cluster, in pixels.
+        hard: constant value and sharp edges; where two lines cross, the brighter is visible.
     """
 
     density: Range
@@ -73,18 +76,18 @@ class Streaks:
 
 @dataclass(frozen=True)
 class RainStyle:
-    """Every distribution that a rain layer is drawn from; `dataclasses.replace` varies one.
+    """All distributions of a rain layer; change one with `dataclasses.replace`.
 
     Attributes:
-        soft: the soft streaks, in every layer.
-        lines: the hard lines, if any.
-        lines_share: the share of layers that have them.
-        directions: probabilities of one, two, ... directions in a layer, summing to 1.
-        main_share: share of a layer's streaks that take the first of several directions.
+        soft: the soft streaks of every layer.
+        lines: the hard lines, or None.
+        lines_share: share of the layers that have hard lines.
+        directions: probabilities of one, two, ... directions in a layer, with sum 1.
+        main_share: share of the streaks that follow the first of several directions.
         angle_std: standard deviation of a layer's mean angle from vertical, in degrees.
-        angle_limit: its largest absolute value, in degrees.
-        direction_spread: angle between a layer's outermost directions, in degrees.
-        scatter: standard deviation of a streak's angle about its direction, in degrees.
+        angle_limit: largest absolute value of that mean angle, in degrees.
+        direction_spread: angle between the outermost directions of a layer, in degrees.
+        scatter: standard deviation of the streaks' angles around their direction, in degrees.
     """
 
     soft: Streaks
@@ -98,7 +101,7 @@ class RainStyle:
     scatter: float = 1.6
 
 
-# Like Rain200L and Rain100L: one direction, thin streaks that clump.
+# Like Rain200L and Rain100L: one direction and thin streaks in clusters.
 LIGHT = RainStyle(
     soft=Streaks(
         density=(3000, 4000),
@@ -109,7 +112,7 @@ LIGHT = RainStyle(
     ),
 )
 
-# Like Rain200H and Rain100H: up to three directions, dense soft rain, often hard lines over it.
+# Like Rain200H and Rain100H: up to three directions and dense soft rain, often with hard lines.
 HEAVY = RainStyle(
     soft=Streaks(
         density=(13000, 20000),
@@ -132,7 +135,7 @@ HEAVY = RainStyle(
     directions=(0.38, 0.52, 0.10),
 )
 
-# From drizzle to downpour and wider in everything than any benchmark: rain to train on.
+# For training: from drizzle to downpour, with every range wider than in any benchmark.
 MIXED = RainStyle(
     soft=Streaks(
         density=(1500, 20000),

@@ -1,1 +1,1 @@
-"""How good and how expensive: PSNR and SSIM, folders of images, multiply-adds, the tables."""
+"""Quality and cost: PSNR and SSIM, folders of images, multiply-adds, and the paper's tables."""

@@ -1,4 +1,4 @@
-"""Measure a folder of restored images against the folder of their targets."""
+"""Compare a folder of restored images with the folder of their targets."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["Score", "evaluate_folders", "mean_score"]
 
 @dataclass(frozen=True)
 class Score:
-    """One image's result in one convention."""
+    """PSNR and SSIM of one image in one convention."""
 
     name: str
     convention: str
@@ -25,31 +25,31 @@ class Score:
 
 
 def mean_score(scores: Iterable[Score], name: str = "mean") -> Score:
-    """Average scores of one convention, as the paper's tables do: image by image.
+    """Average the scores of single images, as the paper's tables do.
 
     Raises:
-        NerdrainError: for no scores, or for scores of several conventions.
+        NerdrainError: There are no scores, or they have several conventions.
     """
     rows = list(scores)
     if len({row.convention for row in rows}) != 1:
-        raise NerdrainError("a mean needs at least one score, and all in one convention")
+        raise NerdrainError("a mean needs at least one score and only one convention.")
     psnr = float(np.mean([row.psnr for row in rows]))
     ssim = float(np.mean([row.ssim for row in rows]))
     return Score(name, rows[0].convention, psnr, ssim)
 
 
-def _name_some(names: Iterable[str], most: int = 5) -> str:
+def _join_names(names: Iterable[str], limit: int = 5) -> str:
     ordered = sorted(names)
-    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(ordered[:most]) + more
+    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
+    return ", ".join(ordered[:limit]) + more
 
 
-def _pair(restored_dir: Path, target_dir: Path) -> list[tuple[str, Path, Path]]:
+def _match(restored_dir: Path, target_dir: Path) -> list[tuple[str, Path, Path]]:
     restored, targets = images_in(restored_dir), images_in(target_dir)
     if missing := targets.keys() - restored.keys():
-        raise NerdrainError(f"{restored_dir} lacks a restored image for {_name_some(missing)}")
+        raise NerdrainError(f"{restored_dir} has no restored image for {_join_names(missing)}.")
     if missing := restored.keys() - targets.keys():
-        raise NerdrainError(f"{target_dir} lacks a target for {_name_some(missing)}")
+        raise NerdrainError(f"{target_dir} has no target for {_join_names(missing)}.")
     return [(stem, restored[stem], targets[stem]) for stem in sorted(restored)]
 
 
@@ -58,26 +58,27 @@ def evaluate_folders(
     target_dir: str | Path,
     convention: str | Sequence[str] = "matlab-y",
 ) -> Iterator[Score]:
-    """Measure restored images against their targets, matched by name.
+    """Compare restored images with their targets, matched by name.
 
-    Names match without their suffix, so that ``7.png`` is measured against ``7.jpg``. All names
-    are matched before the first image is read, and an average over a part is never given.
+    Names are matched without suffix, so ``7.png`` is compared with ``7.jpg``. All names are matched
+    before the first image is read, so a missing image is an error and not a smaller mean.
 
     Args:
         restored_dir: folder of the restored images.
         target_dir: folder of the clean images.
-        convention: a key of `METRICS`, or several: each gives a row an image.
+        convention: one or several keys of `METRICS`.
 
     Returns:
-        An iterator of a `Score` per image and convention, in the order of the names.
+        An iterator with one `Score` per image and convention, in the order of the names.
 
     Raises:
-        NerdrainError: when an image has no partner, or two differ in size; the names are said.
+        NerdrainError: An image has no partner, or two images differ in size; the message names
+            them.
     """
     names = [convention] if isinstance(convention, str) else list(convention)
     for name in names:
         metric(name)
-    return _measure(_pair(Path(restored_dir), Path(target_dir)), names)
+    return _measure(_match(Path(restored_dir), Path(target_dir)), names)
 
 
 def _measure(pairs: list[tuple[str, Path, Path]], conventions: list[str]) -> Iterator[Score]:

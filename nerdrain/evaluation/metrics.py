@@ -1,14 +1,13 @@
-"""PSNR and SSIM in the three conventions that deraining papers mix, each under its own name.
+"""PSNR and SSIM in the three conventions of deraining papers, each with its own name.
 
-* ``matlab-y``: the Y of MATLAB's ``rgb2ycbcr`` (16..235), rounded to 8 bits. Every table of the
-  paper (section 4.1) uses it.
-* ``full-y``: the full-range Y (0..255) of JPEG, also rounded. It reads about
-  20 log10(255 / 219) = 1.322 dB lower in PSNR for the same two images.
-* ``rgb``: the three channels together: one mean squared error over all of them, and the mean of
-  the three channels' SSIM.
+* ``matlab-y``: the Y of MATLAB's ``rgb2ycbcr`` (16..235), rounded to 8 bits. All tables of the
+  paper (section 4.1) use it.
+* ``full-y``: the full-range Y (0..255) of JPEG, also rounded. Its PSNR is about
+  20 log10(255 / 219) = 1.322 dB lower for the same two images.
+* ``rgb``: one mean squared error over all three channels, and the mean SSIM of the three channels.
 
-Every function takes (height, width, 3) arrays, uint8 or float in [0, 1]. Floats are clamped and
-rounded to 8 bits first, as a benchmark does when it writes its PNG files.
+Every function takes (height, width, 3) arrays, uint8 or float in [0, 1]. Floats are first clamped
+and rounded to 8 bits, because benchmarks compare PNG files.
 """
 
 import math
@@ -38,44 +37,47 @@ __all__ = [
 Image = Num[np.ndarray, "h w 3"]
 Plane = Num[np.ndarray, "h w"]
 
-#: What a convention makes of an image before it is compared.
+#: Converts an image to the 8-bit values that a convention compares.
 Convert = Callable[[Image], np.ndarray]
 
-#: ITU-R BT.601: what a full-range RGB of 0..1 adds to MATLAB's Y, in steps of 8 bits.
+#: ITU-R BT.601 weights of R, G, B in 0..1 for MATLAB's Y in 16..235.
 _MATLAB_WEIGHTS = np.array([65.481, 128.553, 24.966])
-#: The same weights over their sum, 219: exactly 0.299, 0.587, 0.114.
+#: The same weights divided by their sum, 219: exactly 0.299, 0.587, 0.114.
 _FULL_WEIGHTS = _MATLAB_WEIGHTS / 219
 _WINDOW = 11
 
 
 def _round_half_up(values: np.ndarray) -> np.ndarray:
-    """Round as MATLAB's ``uint8()`` does: halves away from zero (NumPy's go to even)."""
+    """Round halves away from zero as MATLAB's ``uint8()`` does; NumPy rounds them to even."""
     return np.floor(np.clip(values, 0, 255) + 0.5).astype(np.uint8)
 
 
 def to_uint8(image: Image) -> UInt8[np.ndarray, "h w 3"]:
-    """Return an RGB image as a benchmark would store it: clamped and rounded to 8 bits.
+    """Clamp and round an image to 8 bits, as benchmarks store it.
 
     Args:
         image: (h, w, 3) or grey (h, w) or (h, w, 1); uint8, or float in [0, 1].
 
     Raises:
-        NerdrainError: for another shape or dtype, or for values that are not finite.
+        NerdrainError: The shape or dtype is different, or some values are not finite.
     """
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3):
         raise NerdrainError(
-            f"an image must have the shape (height, width, 3), not {image.shape}: "
-            "move the channels last, drop the batch dimension and the alpha channel"
+            f"an image must have the shape (height, width, 3), not {image.shape}; "
+            "move the channels last, drop the batch dimension and the alpha channel."
         )
     if np.issubdtype(image.dtype, np.floating):
         if not np.isfinite(image).all():
-            raise NerdrainError("the image holds NaN or infinite values: it cannot be measured")
+            raise NerdrainError(
+                "the image cannot be measured because it holds NaN or infinite values; replace "
+                "them first."
+            )
         image = _round_half_up(image.astype(np.float64) * 255)
     elif image.dtype != np.uint8:
-        raise NerdrainError(f"an image must be uint8 or float in [0, 1], not {image.dtype}")
+        raise NerdrainError(f"an image must be uint8 or float in [0, 1], not {image.dtype}.")
     return np.broadcast_to(image, (*image.shape[:2], 3))
 
 
@@ -89,7 +91,7 @@ def matlab_y(image: Image, *, rounded: bool = True) -> Plane:
 
     Args:
         image: (h, w, 3), uint8 or float in [0, 1].
-        rounded: round to uint8 as MATLAB does for 8-bit input; False keeps float64.
+        rounded: True rounds to uint8 as MATLAB does for 8-bit input; False keeps float64.
 
     Returns:
         (h, w), between 16 and 235.
@@ -102,7 +104,7 @@ def full_range_y(image: Image, *, rounded: bool = True) -> Plane:
 
     Args:
         image: (h, w, 3), uint8 or float in [0, 1].
-        rounded: round to uint8, as image libraries do; False keeps float64.
+        rounded: True rounds to uint8 as image libraries do; False keeps float64.
 
     Returns:
         (h, w), between 0 and 255.
@@ -111,15 +113,15 @@ def full_range_y(image: Image, *, rounded: bool = True) -> Plane:
 
 
 def _pair(image: Image, target: Image, convert: Convert) -> tuple[np.ndarray, np.ndarray]:
-    """Bring both to the convention's 8-bit values, as float64."""
+    """Convert both images to the 8-bit values of a convention, as float64."""
     a, b = convert(image), convert(target)
     if a.shape != b.shape:
         raise NerdrainError(
-            f"the two images differ in size: {a.shape[1]}x{a.shape[0]} and "
-            f"{b.shape[1]}x{b.shape[0]} pixels; a metric needs the same scene, pixel for pixel"
+            f"the two images differ in size ({a.shape[1]}x{a.shape[0]} and "
+            f"{b.shape[1]}x{b.shape[0]} pixels); give two images of the same scene and size."
         )
     if a.size == 0:
-        raise NerdrainError("an image without pixels cannot be measured")
+        raise NerdrainError("an image without pixels cannot be measured; give at least one pixel.")
     return a.astype(np.float64), b.astype(np.float64)
 
 
@@ -133,10 +135,10 @@ def _ssim(image: Image, target: Image, convert: Convert) -> float:
     a, b = _pair(image, target, convert)
     if min(a.shape[:2]) < _WINDOW:
         raise NerdrainError(
-            f"SSIM looks through a window of {_WINDOW}x{_WINDOW} pixels: an image of "
-            f"{a.shape[1]}x{a.shape[0]} pixels is too small for it"
+            f"SSIM needs a window of {_WINDOW}x{_WINDOW} pixels, so an image of "
+            f"{a.shape[1]}x{a.shape[0]} pixels is too small; give a larger image."
         )
-    # scikit-image truncates this Gaussian at 5 pixels (11x11) and averages over the valid region.
+    # scikit-image cuts this Gaussian off at 5 pixels (11x11) and averages over the valid region.
     return float(
         structural_similarity(
             a,
@@ -153,7 +155,7 @@ def _ssim(image: Image, target: Image, convert: Convert) -> float:
 
 
 def psnr_matlab_y(image: Image, target: Image) -> float:
-    """PSNR in dB on MATLAB's Y, peak 255: the paper's. Identical images give ``inf``."""
+    """PSNR in dB on MATLAB's Y, peak 255, as in the paper. Identical images give ``inf``."""
     return _psnr(image, target, matlab_y)
 
 
@@ -168,7 +170,7 @@ def psnr_full_y(image: Image, target: Image) -> float:
 
 
 def ssim_matlab_y(image: Image, target: Image) -> float:
-    """SSIM on MATLAB's Y: the paper's. 11x11 Gaussian window, sigma 1.5, valid region, L = 255."""
+    """SSIM on MATLAB's Y, as in the paper: 11x11 Gaussian, sigma 1.5, valid region, L = 255."""
     return _ssim(image, target, matlab_y)
 
 
@@ -193,15 +195,19 @@ METRICS: dict[str, tuple[Metric, Metric]] = {
 
 
 def metric(convention: str) -> tuple[Metric, Metric]:
-    """Look up a convention of `METRICS`; a misspelt one is an error that lists them."""
+    """Return the PSNR and SSIM functions of a convention.
+
+    Raises:
+        NerdrainError: The convention is not a key of `METRICS`.
+    """
     if convention not in METRICS:
         raise NerdrainError(
-            f"no metric convention is called '{convention}': choose one of {', '.join(METRICS)}"
+            f"there is no metric convention '{convention}'; choose one of {', '.join(METRICS)}."
         )
     return METRICS[convention]
 
 
 def gain(rainy: Image, restored: Image, target: Image, convention: str = "matlab-y") -> float:
-    """How many dB of PSNR the restoration adds over leaving the rainy image as it is."""
+    """Return the gain in dB: PSNR of the restored image minus PSNR of the rainy image."""
     psnr, _ = metric(convention)
     return psnr(restored, target) - psnr(rainy, target)

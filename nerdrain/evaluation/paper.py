@@ -1,7 +1,7 @@
-"""What the paper prints in its Tables 1 to 6, as data, each ablation row with its configuration.
+"""The paper's Tables 1 to 6 as data, each ablation row with its configuration.
 
-Chapter 7 sets these figures beside what this repository can compute. They are the paper's, in its
-own protocol: PSNR in dB and SSIM on the Y channel (section 4.1).
+Chapter 7 compares these numbers with those that this repository can compute. They follow the
+paper's protocol: PSNR in dB and SSIM, both on the Y channel (section 4.1).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from nerdrain.errors import NerdrainError
 
 DATASETS = ("Rain200L", "Rain200H", "DID-Data", "DDN-Data", "SPA-Data")
-"""Columns of Table 1."""
+"""The columns of Table 1."""
 
 TABLE_1: dict[str, tuple[tuple[float, float], ...]] = {
     "DSC": ((27.16, 0.8663), (14.73, 0.3815), (24.24, 0.8279), (27.31, 0.8373), (34.95, 0.9416)),
@@ -57,7 +57,7 @@ TABLE_2: dict[str, tuple[float, float]] = {
     "NeRD-Rain-S": (79.2, 10.53),
     "NeRD-Rain": (156.3, 22.89),
 }
-"""The paper's "FLOPs" at 256x256, which are multiply-adds, in G; and parameters in M."""
+"""Multiply-adds at 256x256 in G, which the paper calls FLOPs, and parameters in M."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,16 @@ class Variant:
     """One row of an ablation table.
 
     Attributes:
-        name: short, as recipes and commands call it.
-        what: what the row changes, in words.
-        psnr: the paper's, in dB.
-        ssim: the paper's.
-        changes: fields of `nerdrain.NeRDRainConfig` that make the row; None for another network.
+        name: short name in recipes and commands.
+        description: the change of this row, in words.
+        psnr: from the paper, in dB.
+        ssim: from the paper.
+        changes: fields of `nerdrain.NeRDRainConfig` that differ; None for a network that is not in
+            this package.
     """
 
     name: str
-    what: str
+    description: str
     psnr: float
     ssim: float
     changes: Mapping[str, Any] | None = field(default_factory=dict)
@@ -84,10 +85,10 @@ class Ablation:
     """An ablation table.
 
     Attributes:
-        dataset: what the paper trained and tested on.
-        style: the synthetic rain of ours that is like it.
-        rows: in the paper's order.
-        ours: the name of the row that is the whole method.
+        dataset: the data set that the paper trained and tested on.
+        style: the most similar style of `nerdrain.data.rain_styles`.
+        rows: in the order of the paper.
+        ours: name of the row with the whole method.
     """
 
     dataset: str
@@ -97,7 +98,7 @@ class Ablation:
 
     @property
     def trainable(self) -> list[Variant]:
-        """The rows that are networks of this package."""
+        """The rows whose network is in this package."""
         return [row for row in self.rows if row.changes is not None]
 
 
@@ -154,16 +155,16 @@ ABLATIONS: dict[int, Ablation] = {
         ours="cnn",
     ),
 }
-"""Tables 3 to 6. The reference of Table 6, the Transformer, is row (c) of Table 3."""
+"""Tables 3 to 6. The Transformer that Table 6 compares with is row (c) of Table 3."""
 
 
 def ablation(table: int) -> Ablation:
-    """An ablation table by its number in the paper.
+    """Return the ablation table with this number in the paper.
 
     Raises:
-        NerdrainError: there is no such ablation table.
+        NerdrainError: The paper has no ablation table with this number.
     """
     if table not in ABLATIONS:
         known = ", ".join(map(str, ABLATIONS))
-        raise NerdrainError(f"the paper has no ablation table {table}: choose one of {known}.")
+        raise NerdrainError(f"the paper has no ablation table {table}; choose one of {known}.")
     return ABLATIONS[table]

@@ -1,1 +1,1 @@
-"""Deraining a photograph of any kind and size."""
+"""Derain photographs of any size, in any common image format."""

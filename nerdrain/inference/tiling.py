@@ -1,8 +1,8 @@
-"""Overlapping tiles that add up to one image: for photographs too large to derain at once.
+"""Process a photograph in overlapping tiles, if it is too large to process whole.
 
-Tiles start at multiples of 16, where the network's coarse grids start too, so a tile keeps the very
-pixels that the whole image would keep at half and quarter size. Neighbours overlap, and fade into
-each other under weights that sum to 1 at every pixel (a partition of unity).
+Tiles start at multiples of 16, because the network's coarse grids repeat every 16 pixels. So the
+half-size and quarter-size grids of a tile are parts of those of the whole image. Neighbouring tiles
+overlap and are blended with weights that sum to 1 at every pixel (a partition of unity).
 """
 
 import math
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from nerdrain.errors import NerdrainError
 
-__all__ = ["GRID", "blend_tiles", "fade", "spans"]
+__all__ = ["GRID", "blend_tiles", "fade_weights", "split_side"]
 
-#: The network halves an image up to four times, so its grids repeat every 16 pixels.
+#: The network halves an image up to four times, so its coarse grids repeat every 16 pixels.
 GRID = 16
 
 Span = tuple[int, int]
@@ -26,38 +26,38 @@ def _round_up(n: int) -> int:
     return -(-n // GRID) * GRID
 
 
-def spans(length: int, tile: int, overlap: int) -> list[Span]:
-    """Cut one side of an image into overlapping pieces of about equal length.
+def split_side(length: int, tile: int, overlap: int) -> list[Span]:
+    """Split one side of an image into overlapping pieces of about equal length.
 
     Args:
-        length: of the side, in pixels, at least 1.
-        tile: the longest piece; rounded up to a multiple of 16.
-        overlap: pixels that neighbours share; rounded up to a multiple of 16, at most half a tile.
+        length: length of the side, in pixels, at least 1.
+        tile: largest length of a piece, rounded up to a multiple of 16.
+        overlap: pixels that neighbours share, rounded up to a multiple of 16; at most half a tile.
 
     Returns:
-        (start, end) of each piece. They begin at multiples of 16, cover the side, and only
-        neighbours overlap.
+        (start, end) of each piece. Each start is a multiple of 16, the pieces cover the side, and
+        only neighbours overlap.
 
     Raises:
-        NerdrainError: tiles too small for their overlap.
+        NerdrainError: The tiles are too small for the overlap, or the overlap is negative.
     """
     tile, overlap = _round_up(tile), _round_up(overlap)
     if overlap < 0 or tile < max(GRID, 2 * overlap):
         raise NerdrainError(
-            f"tiles of {tile} pixels cannot overlap by {overlap}: give tiles of at least "
-            f"{max(GRID, 2 * overlap)}, and an overlap of at least 0."
+            f"tiles of {tile} pixels cannot overlap by {overlap}; give tiles of at least "
+            f"{max(GRID, 2 * overlap)} and an overlap of at least 0."
         )
     if length <= tile:
         return [(0, length)]
     count = math.ceil((length - overlap) / (tile - overlap))
     step = _round_up(math.ceil((length - overlap) / count))
-    # Rounding the steps up may leave the last pieces nothing to do.
+    # The step was rounded up, so fewer pieces may be enough.
     count = math.ceil((length - overlap) / step)
     return [(k * step, min(k * step + step + overlap, length)) for k in range(count)]
 
 
-def fade(pieces: list[Span]) -> list[Float[Tensor, " n"]]:
-    """Each piece's weights along one side: 1 where it is alone, a smooth ramp where two overlap."""
+def fade_weights(pieces: list[Span]) -> list[Float[Tensor, " n"]]:
+    """Compute the weights of each piece: a smooth ramp where two pieces overlap, 1 elsewhere."""
     weights = [torch.ones(end - start) for start, end in pieces]
     for left, right, (_, end), (start, _) in zip(
         weights, weights[1:], pieces, pieces[1:], strict=False
@@ -76,26 +76,27 @@ def blend_tiles(
     rows: list[Span],
     columns: list[Span],
 ) -> Iterator[tuple[int, Float[Tensor, "b 3 h w"]]]:
-    """Predict tile by tile and give the finished rows of the blend, from top to bottom.
+    """Predict all tiles and blend them, from top to bottom.
 
-    Only one row of tiles is held at a time, so that memory grows with the width of the image, not
+    Only one row of tiles is in memory at a time, so memory grows with the width of the image, not
     with its area.
 
     Args:
-        read: gives the image between two rows and two columns.
-        predict: maps a tile to a tile of its size.
-        rows: the pieces of the height, from `spans`.
-        columns: the pieces of the width.
+        read: returns the image between two rows and two columns.
+        predict: maps a tile to a tile of the same size.
+        rows: pieces of the height, from `split_side`.
+        columns: pieces of the width.
 
     Yields:
-        The first row's index, and rows as wide as the image; together they are the image.
+        Index of the first row of a band, and its finished rows, as wide as the image. All bands
+        together are the whole image.
     """
     width = columns[-1][1]
-    across = fade(columns)
-    carry: Tensor | None = None  # what the row of tiles above has added below its end
+    across = fade_weights(columns)
+    carry: Tensor | None = None  # the part of the previous row of tiles that overlaps this one
     starts = [top for top, _ in rows]
     ends = [*starts[1:], rows[-1][1]]
-    for (top, bottom), down, finished in zip(rows, fade(rows), ends, strict=True):
+    for (top, bottom), down, finished in zip(rows, fade_weights(rows), ends, strict=True):
         band: Tensor | None = None
         for (left, right), weight in zip(columns, across, strict=True):
             tile = predict(read((top, bottom), (left, right)))  # (B, 3, h, w)

@@ -1,1 +1,1 @@
-"""What the notebooks draw with. Needs the extra "book"."""
+"""Figures and sliders for the notebooks. They need the extra "book"."""

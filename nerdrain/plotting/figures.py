@@ -1,11 +1,12 @@
-"""The book's one plot style, and the few figures that its chapters repeat.
+"""The plot style of the book, and the figures that its chapters share.
 
-Every figure has an opaque white ground, so that it reads in a light and in a dark page, colours of
-Okabe and Ito (2008) that colour-blind readers tell apart, and a dash for each colour as well.
-The functions return a `matplotlib.figure.Figure` that no window manager holds: as the last value of
-a notebook's cell it is shown once, and it needs no closing.
+Every figure has an opaque white background, so it is readable on light and dark pages. The colours
+are those of Okabe and Ito (2008), which colour-blind readers can distinguish; each colour also has
+its own dash pattern. The functions return a `matplotlib.figure.Figure` without a window manager. A
+notebook shows it once, as the last value of a cell, and it need not be closed.
 
-Needs the extra ``book`` (``pip install "nerdrain[book]"``); `import nerdrain` does not import it.
+This module needs the extra ``book`` (``pip install "nerdrain[book]"``), so `import nerdrain` does
+not import it.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ __all__ = [
     "use_style",
 ]
 
-#: Okabe and Ito's palette without yellow, which is too pale for a line on white.
+#: The palette of Okabe and Ito without yellow, which is too pale for lines on white.
 COLOURS = {
     "blue": "#0072B2",
     "vermillion": "#D55E00",
@@ -43,12 +44,12 @@ COLOURS = {
     "black": "#000000",
 }
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-#: Runs evenly in lightness: for values from low to high.
+#: Colour map with even steps of lightness, for values from low to high.
 SEQUENTIAL = "cividis"
-#: Orange to purple through white: for values around 0.
+#: Colour map from orange through white to purple, for values around 0.
 DIVERGING = "PuOr"
 
-STYLE: Any = {  # matplotlib types its keys one by one, and not in every version
+STYLE: Any = {  # Any, because the type of the keys differs between versions of matplotlib
     "axes.edgecolor": "#444444",
     "axes.facecolor": "white",
     "axes.labelsize": 12,
@@ -76,22 +77,22 @@ Box = tuple[int, int, int, int]
 
 
 def use_style() -> None:
-    """Make the book's style matplotlib's default; call it once, in a notebook's first cell."""
-    # A kernel starts to show figures when it sets up its backend, which pyplot puts off until its
-    # first figure; ours are made without pyplot, and the first one would not be shown.
+    """Make the book's style the default of matplotlib; call it once, in a notebook's first cell."""
+    # A kernel shows figures only after its backend is set up. pyplot does this at its first figure,
+    # but our figures do not use pyplot. Without this line the first figure would not be shown.
     plt.switch_backend(plt.get_backend())
     plt.rcParams.update(STYLE)
 
 
 def as_rgb(image: Any) -> Float[np.ndarray, "h w 3"]:
-    """Bring an image to what `imshow` takes: (h, w, 3) float, clamped to [0, 1].
+    """Convert an image for `imshow`: (h, w, 3) float, clamped to [0, 1].
 
     Args:
         image: (h, w), (h, w, 1) or (h, w, 3) array, uint8, uint16 or float in [0, 1]; or a torch
-            tensor (3, h, w), (1, h, w) or with a batch of one before it.
+            tensor (3, h, w) or (1, h, w), also with a batch dimension of size 1.
 
     Raises:
-        NerdrainError: for another shape.
+        NerdrainError: The shape is different.
     """
     if hasattr(image, "detach"):
         array = image.detach().float().cpu().numpy()
@@ -104,7 +105,7 @@ def as_rgb(image: Any) -> Float[np.ndarray, "h w 3"]:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3) or array.size == 0:
         raise NerdrainError(
-            f"a picture must be an array (height, width, 3) or (height, width), or a tensor "
+            f"an image must be an array (height, width, 3) or (height, width), or a tensor "
             f"(3, height, width), not {tuple(np.shape(image))}."
         )
     if np.issubdtype(array.dtype, np.integer):
@@ -112,22 +113,24 @@ def as_rgb(image: Any) -> Float[np.ndarray, "h w 3"]:
     return np.broadcast_to(np.clip(array.astype(np.float32), 0, 1), (*array.shape[:2], 3))
 
 
-def _grid(
+def _make_axes(
     count: int, titles: Sequence[str] | None, ncols: int | None, width: float, aspect: float
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` axes without ticks, as wide as asked, as high as the images need.
+    """Make a figure with `count` axes without ticks; the height follows from the images.
 
     Args:
-        count: how many axes.
-        titles: one for each, or None.
-        ncols: how many in a row; None puts up to three in a row.
-        width: of the figure, in inches.
-        aspect: height over width of an image.
+        count: number of axes.
+        titles: one title for each, or None.
+        ncols: axes per row; None puts up to three in a row.
+        width: width of the figure, in inches.
+        aspect: height of an image divided by its width.
     """
     if count == 0:
-        raise NerdrainError("there is no picture to show.")
+        raise NerdrainError("there is no image to show; give at least one.")
     if titles is not None and len(titles) != count:
-        raise NerdrainError(f"there are {count} pictures and {len(titles)} titles.")
+        raise NerdrainError(
+            f"the number of titles ({len(titles)}) must equal the number of images ({count})."
+        )
     columns = min(count, ncols or min(count, 3))
     rows = -(-count // columns)
     lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
@@ -150,17 +153,17 @@ def show_images(
     ncols: int | None = None,
     width: float = 8.0,
 ) -> Figure:
-    """Show images side by side, all on one scale: 0 is black and 1 white.
+    """Show images side by side, where 0 is black and 1 is white in all of them.
 
     Args:
-        images: whatever `as_rgb` takes; best all of one size.
-        titles: one for each.
-        ncols: images in a row, three unless said.
-        width: of the figure, in inches of 100 pixels.
+        images: images that `as_rgb` accepts, preferably all of one size.
+        titles: one title for each image.
+        ncols: images per row, by default up to three.
+        width: width of the figure, in inches of 100 pixels.
     """
     pictures = [as_rgb(image) for image in images]
     aspect = max((p.shape[0] / p.shape[1] for p in pictures), default=1.0)
-    figure, axes = _grid(len(pictures), titles, ncols, width, aspect)
+    figure, axes = _make_axes(len(pictures), titles, ncols, width, aspect)
     for axis, picture in zip(axes, pictures, strict=True):
         axis.imshow(picture)
     return figure
@@ -174,28 +177,31 @@ def show_crops(
     width: float = 8.0,
     colour: str = "orange",
 ) -> Figure:
-    """Show images in a row with one detail of each, enlarged, below it.
+    """Show images in a row, and below each an enlarged detail.
 
     Args:
-        images: whatever `as_rgb` takes, all of one size.
-        titles: one for each.
-        box: the detail: (top, left, height, width) in pixels.
-        width: of the figure, in inches of 100 pixels.
-        colour: of the box, a key of `COLOURS`.
+        images: images that `as_rgb` accepts, all of one size.
+        titles: one title for each image.
+        box: position of the detail, (top, left, height, width) in pixels.
+        width: width of the figure, in inches of 100 pixels.
+        colour: colour of the box, a key of `COLOURS`.
 
     Raises:
-        NerdrainError: the box reaches out of an image.
+        NerdrainError: The box is partly outside an image.
     """
     pictures = [as_rgb(image) for image in images]
     top, left, high, wide = box
     for picture in pictures:
         h, w = picture.shape[:2]
         if min(top, left) < 0 or min(high, wide) < 1 or top + high > h or left + wide > w:
-            raise NerdrainError(f"the box {box} does not lie in an image of {h}x{w} pixels.")
+            raise NerdrainError(
+                f"the box {box} is not inside an image of height {h} and width {w}; give (top, "
+                "left, height, width) in pixels."
+            )
     count = len(pictures)
     aspect = max((p.shape[0] / p.shape[1] for p in pictures), default=1.0)
     all_titles = [*titles, *[""] * count] if titles is not None else None
-    figure, axes = _grid(2 * count, all_titles, count, width, (aspect + high / wide) / 2)
+    figure, axes = _make_axes(2 * count, all_titles, count, width, (aspect + high / wide) / 2)
     for picture, whole, detail in zip(pictures, axes[:count], axes[count:], strict=True):
         edge = COLOURS[colour]
         whole.imshow(picture)
@@ -215,22 +221,23 @@ def show_maps(
     ncols: int | None = None,
     width: float = 8.0,
 ) -> Figure:
-    """Show planes of numbers (rain layers, differences, spectra) on one scale with one colour bar.
+    """Show maps (rain layers, differences, spectra) on one colour scale with one colour bar.
 
     Args:
         maps: arrays (h, w) of any real values.
-        titles: one for each.
-        signed: colours diverge from white at 0; else they run from the least value up.
-        label: what the colour bar measures, with its unit.
-        limit: the value of the strongest colour; the largest there is unless said.
-        ncols: maps in a row, three unless said.
-        width: of the figure, in inches of 100 pixels.
+        titles: one title for each map.
+        signed: True uses a diverging colour map with white at 0; False starts at the smallest
+            value.
+        label: quantity and unit for the colour bar.
+        limit: value of the strongest colour, by default the largest value (or absolute value).
+        ncols: maps per row, by default up to three.
+        width: width of the figure, in inches of 100 pixels.
     """
     planes = [np.asarray(plane, dtype=np.float64) for plane in maps]
     if any(plane.ndim != 2 or plane.size == 0 for plane in planes):
-        raise NerdrainError("a map must be an array (height, width).")
+        raise NerdrainError("a map must be an array (height, width) with at least one value.")
     aspect = max((p.shape[0] / p.shape[1] for p in planes), default=1.0)
-    figure, axes = _grid(len(planes), titles, ncols, width * 0.9, aspect)
+    figure, axes = _make_axes(len(planes), titles, ncols, width * 0.9, aspect)
     figure.set_figwidth(width)
     high = (
         limit
@@ -246,17 +253,20 @@ def show_maps(
 
 
 def split_view(left: Any, right: Any, at: float = 0.5, line: int = 2) -> Float[np.ndarray, "h w 3"]:
-    """One image: `left` on its left side, `right` on its right, and a white line between them.
+    """Join the left part of one image and the right part of another, with a white line between.
 
     Args:
-        left: whatever `as_rgb` takes, e.g. the rainy image.
-        right: the same scene, of the same size, e.g. derained.
-        at: where they meet, as a share of the width.
-        line: width of the line in pixels.
+        left: an image that `as_rgb` accepts, e.g. the rainy image.
+        right: the same scene at the same size, e.g. the derained image.
+        at: position of the line, as a share of the width.
+        line: width of the line, in pixels.
     """
     a, b = as_rgb(left), as_rgb(right)
     if a.shape != b.shape:
-        raise NerdrainError(f"the two sides differ in size: {a.shape[:2]} and {b.shape[:2]}.")
+        raise NerdrainError(
+            f"the two images differ in size ({a.shape[:2]} and {b.shape[:2]}); give two images of "
+            "one size."
+        )
     column = round(np.clip(at, 0, 1) * a.shape[1])
     joined = np.concatenate([a[:, :column], b[:, column:]], axis=1)
     joined[:, max(0, column - line // 2) : column + (line + 1) // 2] = 1

@@ -1,7 +1,7 @@
-"""A slider over pictures made beforehand: it moves in JupyterLab and on a page without a kernel.
+"""A slider over precomputed pictures, which works in JupyterLab and on a page without a kernel.
 
-On a static page no Python runs, so the pictures
-are computed before and compressed, and the browser alone links them to the slider.
+A static page runs no Python. So all pictures are computed and compressed first, and the browser
+links them to the slider.
 """
 
 import base64
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["image_slider"]
 
 
-def _picture(frame: Any, width: int) -> Image.Image:
-    """An array or Figure as an RGB picture about `width` pixels wide."""
+def _to_picture(frame: Any, width: int) -> Image.Image:
+    """Convert an array or a Figure to an RGB picture about `width` pixels wide."""
     if hasattr(frame, "savefig"):
         buffer = io.BytesIO()
         frame.savefig(buffer, format="png", facecolor="white", dpi=width / frame.get_figwidth())
@@ -34,9 +34,9 @@ def _picture(frame: Any, width: int) -> Image.Image:
     if picture.width > width:
         height = max(1, round(picture.height * width / picture.width))
         return picture.resize((width, height), Image.Resampling.LANCZOS)
-    enlarged = width // picture.width  # whole pixels, so that small pictures stay crisp
+    factor = width // picture.width  # an integer, so that small pictures stay sharp
     return picture.resize(
-        (picture.width * enlarged, picture.height * enlarged), Image.Resampling.NEAREST
+        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
     )
 
 
@@ -47,12 +47,12 @@ def _encode(picture: Image.Image, **options: Any) -> bytes:
 
 
 def _compress(pictures: Sequence[Image.Image], budget: int) -> list[bytes]:
-    """Encode all frames alike: without loss if they fit the budget, else as well as fits."""
+    """Encode all frames with the same quality: lossless, or the best quality within the budget."""
     if len(_encode(pictures[0], lossless=True)) * len(pictures) <= 2 * budget:
         exact = [_encode(picture, lossless=True) for picture in pictures]
         if sum(map(len, exact)) <= budget:
             return exact
-    low, high = 25, 96  # WebP's qualities: the best that fits lies between, or 25 is taken
+    low, high = 25, 96  # bisect WebP's quality; 25 is used even if it exceeds the budget
     best = [_encode(picture, quality=low) for picture in pictures]
     while high - low > 4:
         middle = (low + high) // 2
@@ -64,8 +64,8 @@ def _compress(pictures: Sequence[Image.Image], budget: int) -> list[bytes]:
     return best
 
 
-def _frame(picture: bytes, alt: str, caption: str) -> str:
-    """One frame as HTML, dark on white in a light and in a dark page."""
+def _frame_html(picture: bytes, alt: str, caption: str) -> str:
+    """Return one frame as HTML, dark on white on light and dark pages."""
     source = f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
     return (
         '<figure style="margin:0;width:fit-content;background:white;color:#222222;line-height:1.5">'
@@ -75,8 +75,8 @@ def _frame(picture: bytes, alt: str, caption: str) -> str:
     )
 
 
-def _without_widgets(frames: Sequence[str], labels: Sequence[str], name: str, value: int) -> "HTML":
-    """The same slider as plain HTML, for front ends whose ipywidgets are older than 8: Colab's."""
+def _html_slider(frames: Sequence[str], labels: Sequence[str], name: str, value: int) -> "HTML":
+    """Return the slider as plain HTML, for ipywidgets older than 8, such as on Colab."""
     from IPython.display import HTML
 
     parts = [
@@ -107,56 +107,60 @@ def image_slider(
     width: int = 640,
     budget_kb: int = 110,
 ) -> "VBox | HTML":
-    """A picture with a slider below that chooses among frames; it needs no kernel once made.
+    """Make a picture with a slider below that chooses a frame; it works without a kernel.
 
     The arrow keys, Page Up/Down, Home and End move the slider when it has the focus. The frames are
-    HTML images, since ipywidgets' own `Image` has no alternative text.
+    HTML images, because the `Image` of ipywidgets has no alternative text.
 
     Args:
-        frames: arrays or tensors as `as_rgb` takes them, or matplotlib Figures; all of one size.
-        labels: the slider's value at each frame, e.g. "L = 4".
-        description: the name of what the slider changes: the caption reads it and the label.
-        alt: what the picture shows, for those who do not see it: one text, to which each frame adds
-            its label, or one for each frame.
-        value: index of the frame that is shown first.
-        width: of the pictures, in pixels; narrower arrays are enlarged by a whole factor.
-        budget_kb: kilobytes for all frames together. They are compressed without loss if they fit,
-            else as little as makes them fit. A page holds them as text, which adds a third.
+        frames: arrays or tensors that `as_rgb` accepts, or matplotlib Figures, all of one size.
+        labels: value of the slider at each frame, e.g. "L = 4".
+        description: name of the quantity that the slider changes, shown before the label.
+        alt: alternative text: one text for all frames, to which each label is added, or one text
+            for each frame.
+        value: index of the first frame to show.
+        width: width of the pictures, in pixels; narrower arrays are enlarged by an integer factor.
+        budget_kb: kilobytes for all frames together. The compression is lossless if that fits,
+            otherwise as weak as possible. The page stores the frames as text, which adds a third.
 
     Returns:
         A VBox of the Stack of pictures and the slider. In a notebook with a kernel, observe
-        ``widget.children[1]``'s ``index`` to compute more. Where ipywidgets is older than 8, as on
-        Colab, the same as HTML without widgets.
+        ``widget.children[1]``'s ``index`` to compute more. If ipywidgets is older than 8, as on
+        Colab, the same slider as HTML without widgets.
 
     Raises:
-        NerdrainError: no frames, unequal numbers or sizes, or `value` is not the index of a frame.
+        NerdrainError: There are no frames, the numbers or sizes differ, or `value` is not the index
+            of a frame.
     """
     import ipywidgets
 
     count = len(frames)
     if count == 0 or len(labels) != count or not 0 <= value < count:
         raise NerdrainError(
-            f"a slider needs a label for each frame and starts at one of them: got {count} frames, "
-            f"{len(labels)} labels, value {value}."
+            "a slider needs at least one frame, a label for each frame and a value that is the "
+            f"index of a frame, not {count} frames, {len(labels)} labels and value {value}."
         )
     texts = [f"{alt} {description}: {label}." for label in labels] if isinstance(alt, str) else alt
     if len(texts) != count:
-        raise NerdrainError(f"there are {count} frames and {len(texts)} alternative texts.")
-    pictures = [_picture(frame, width) for frame in frames]
+        raise NerdrainError(
+            f"alt has {len(texts)} texts for {count} frames; give one string, or one text for each "
+            "frame."
+        )
+    pictures = [_to_picture(frame, width) for frame in frames]
     if len({picture.size for picture in pictures}) != 1:
-        raise NerdrainError("the frames of a slider must all be of one size.")
+        raise NerdrainError("the frames of a slider must all have one size.")
     data = _compress(pictures, budget_kb * 1000)
-    shown = [
-        _frame(picture, text, f"{html.escape(description)}: <b>{html.escape(str(label))}</b>")
+    parts = [
+        _frame_html(picture, text, f"{html.escape(description)}: <b>{html.escape(str(label))}</b>")
         for picture, text, label in zip(data, texts, labels, strict=True)
     ]
     if not hasattr(ipywidgets, "Stack"):
-        return _without_widgets(shown, labels, description, value)
-    stack = ipywidgets.Stack([ipywidgets.HTML(frame) for frame in shown], selected_index=value)
+        return _html_slider(parts, labels, description, value)
+    stack = ipywidgets.Stack([ipywidgets.HTML(part) for part in parts], selected_index=value)
     slider = ipywidgets.SelectionSlider(
         options=[(str(label), index) for index, label in enumerate(labels)],
         index=value,
-        readout=False,  # the caption reads it: widgets' own text is black, also on a dark page
+        readout=False,  # the caption shows the label; the widget's own text is black on dark pages
         layout={"width": "auto", "max_width": f"{pictures[0].width}px"},
     )
     ipywidgets.jslink((slider, "index"), (stack, "selected_index"))

@@ -250,7 +250,7 @@ def table_rows(results: Sequence[Result], table: int) -> list[list[str]]:
     heading = ["row", "what it changes", f"paper, {which.dataset}"]
     lines = [[*heading, *(f'here, "{fidelity}"' for fidelity in FIDELITIES)]]
     for row in which.rows:
-        cells = [row.name, row.what, f"{row.psnr:.2f}"]
+        cells = [row.name, row.description, f"{row.psnr:.2f}"]
         for fidelity in FIDELITIES:
             c = compare(results, which, row.name, fidelity)
             if math.isnan(c.mean):

@@ -163,7 +163,7 @@ class TrainingData:
             recipe.style,
             recipe.mode,  # type: ignore[arg-type]  # SyntheticRain checks it
             seed=recipe.seed,
-            patch=patch,
+            patch_size=patch,
             dry=recipe.dry,
         )
         return Stream(TrainingCrops(rain, patch, seed=recipe.seed), recipe.seed)

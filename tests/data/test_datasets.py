@@ -13,16 +13,11 @@ from nerdrain.data.augmentation import (
     adjust_saturation,
     augment,
     random_crop,
-    reflected,
+    reflect_indices,
 )
-from nerdrain.data.datasets import (
-    ImageFolder,
-    PairedFolder,
-    SyntheticRain,
-    TrainingCrops,
-    read_image,
-    to_tensor,
-)
+from nerdrain.data.datasets import ImageFolder, PairedFolder
+from nerdrain.data.images import read_image, to_tensor
+from nerdrain.data.synthetic import SyntheticRain, TrainingCrops
 from nerdrain.errors import NerdrainError
 
 
@@ -191,7 +186,7 @@ def _add(*parts, value=1, size=(6, 4)):
             nerdrain,
             "train",
             _remove("train", "target", "2.jpg"),
-            r"input.2\.png has no clean image: '2' is missing in .*target",
+            r"input.2\.png has no clean image, because '2' is missing in .*target",
         ),
         (
             "nerdrain",
@@ -205,22 +200,22 @@ def _add(*parts, value=1, size=(6, 4)):
             nerdrain,
             "train",
             _add("train", "input", "2.jpg"),
-            r"2\.jpg and 2\.png have one name: keep one",
+            r"2\.jpg and 2\.png have the same name; keep only one",
         ),
-        ("nerdrain", nerdrain, "test", lambda root: None, r"no folder .*input: check the path and"),
+        ("nerdrain", nerdrain, "test", lambda root: None, r"no folder .*input; check the path and"),
         (
             "rain200",
             rain200_original,
             "train",
             _remove("norain", "norain-10.png"),
-            r"norain-10x2\.png has no clean image: 'norain-10' is missing",
+            r"norain-10x2\.png has no clean image, because 'norain-10' is missing",
         ),
         (
             "rain100",
             rain100,
             "test",
             _remove("norain-002.png"),
-            r"rain-002\.png has no clean image: 'norain-002' is missing",
+            r"rain-002\.png has no clean image, because 'norain-002' is missing",
         ),
         (
             "ddn",
@@ -255,7 +250,7 @@ def _add(*parts, value=1, size=(6, 4)):
             spa_test,
             "test",
             _remove("test", "gt", "001gt.png"),
-            r"001\.png has no clean image: '001gt' is missing",
+            r"001\.png has no clean image, because '001gt' is missing",
         ),
         (
             "spa",
@@ -269,21 +264,21 @@ def _add(*parts, value=1, size=(6, 4)):
             spa_list,
             "train",
             lambda root: (root / "real_world.txt").write_bytes(b"\xff\xfe one two"),
-            r"real_world\.txt: not a text file; save it as UTF-8",
+            r"real_world\.txt is not a text file; save it as UTF-8",
         ),
         (
             "spa",
             spa_list,
             "train",
             lambda root: (root / "real_world.txt").write_text("one\n"),
-            r"line 1: expected 'rainy clean', two paths",
+            r"line 1 must hold two paths, 'rainy clean'",
         ),
         (
             "spa",
             spa_list,
             "train",
             _remove("real_world.txt"),
-            r"nor one list file \(\*\.txt\) of lines 'rainy clean': name the list with list_file",
+            r"nor one list file \(\*\.txt\) of lines 'rainy clean'; give the list as list_file",
         ),
         (
             "spa",
@@ -312,11 +307,11 @@ def test_many_missing_files_are_counted(tmp_path):
 
 def test_options_that_do_not_exist(tmp_path):
     nerdrain(tmp_path)
-    with pytest.raises(NerdrainError, match="no layout 'rain300': choose one of nerdrain, rain200"):
+    with pytest.raises(NerdrainError, match="no layout 'rain300'; choose one of nerdrain, rain200"):
         PairedFolder(tmp_path, "rain300")
-    with pytest.raises(NerdrainError, match=r"no folder .*nowhere: check the path"):
+    with pytest.raises(NerdrainError, match=r"no folder .*nowhere; check the path"):
         PairedFolder(tmp_path / "nowhere")
-    with pytest.raises(NerdrainError, match="no side 'top'"):
+    with pytest.raises(NerdrainError, match="rainy_side must be 'left' or 'right', not 'top'"):
         PairedFolder(tmp_path, "did", rainy_side="top")
     with pytest.raises(NerdrainError, match=r"\(train\) holds 3 pairs, not 1800"):
         PairedFolder(tmp_path, count=1800)
@@ -327,13 +322,15 @@ def test_options_that_do_not_exist(tmp_path):
 def test_two_sizes_are_no_pair(tmp_path):
     nerdrain(tmp_path)
     write(tmp_path / "train" / "input" / "2.png", 1, size=(6, 5))
-    with pytest.raises(NerdrainError, match=r"2\.png is 6x5 and .*2\.jpg is 6x4: a pair has one s"):
+    with pytest.raises(NerdrainError, match=r"2\.png is 6x5 and .*2\.jpg is 6x4; both images"):
         PairedFolder(tmp_path).check()
 
 
 def test_an_odd_width_has_no_halves(tmp_path):
     write(tmp_path / "1.png", 1, size=(5, 4))
-    with pytest.raises(NerdrainError, match=r"1\.png is 5 pixels wide: no two halves"):
+    with pytest.raises(
+        NerdrainError, match=r"1\.png is 5 pixels wide and cannot be cut into two halves"
+    ):
         PairedFolder(tmp_path, "did", "test")[0]
 
 
@@ -390,8 +387,10 @@ def test_to_tensor_is_rgb_first_in_0_to_1(dtype):
 def test_reflection_is_numpys(length, size):
     row = np.arange(length)
     expected = np.pad(row, (0, max(size - length, 0)), mode="reflect")[:size]
-    assert np.array_equal(reflected(length, size).numpy(), expected)
-    assert np.array_equal(reflected(1, size).numpy(), np.zeros(size))  # one pixel repeats itself
+    assert np.array_equal(reflect_indices(length, size).numpy(), expected)
+    assert np.array_equal(
+        reflect_indices(1, size).numpy(), np.zeros(size)
+    )  # one pixel repeats itself
 
 
 @given(
@@ -477,12 +476,12 @@ def test_synthetic_pairs_are_a_photograph_and_its_rain(style, mode):
 
 
 def test_items_follow_from_seed_epoch_and_index():
-    pairs = SyntheticRain(PHOTOS, "heavy", seed=3, patch=16, repeats=2)
+    pairs = SyntheticRain(PHOTOS, "heavy", seed=3, patch_size=16, repeats=2)
     first = pairs[1]
     assert pairs.epoch == 0 and same(first, pairs[1])
-    assert same(first, SyntheticRain(PHOTOS, "heavy", seed=3, patch=16)[1])
+    assert same(first, SyntheticRain(PHOTOS, "heavy", seed=3, patch_size=16)[1])
     assert not same(first, pairs[3])  # the same photograph's second item
-    assert not same(first, SyntheticRain(PHOTOS, "heavy", seed=4, patch=16)[1])
+    assert not same(first, SyntheticRain(PHOTOS, "heavy", seed=4, patch_size=16)[1])
     pairs.set_epoch(1)
     assert not same(first, pairs[1])
     pairs.set_epoch(0)
@@ -490,7 +489,7 @@ def test_items_follow_from_seed_epoch_and_index():
 
 
 def test_a_patch_is_cropped_before_it_rains():
-    rainy, clean = SyntheticRain(PHOTOS, "light", patch=35)[1]  # larger than the photograph
+    rainy, clean = SyntheticRain(PHOTOS, "light", patch_size=35)[1]  # larger than the photograph
     assert rainy.shape == clean.shape == (3, 35, 35)
     assert torch.equal(
         clean,
@@ -531,7 +530,7 @@ def test_photographs_from_a_folder_and_from_files(tmp_path):
     expected = SyntheticRain(PHOTOS)[1]
     assert same(SyntheticRain(tmp_path)[1], expected)
     assert same(SyntheticRain([tmp_path / "0.png", str(tmp_path / "1.png")])[1], expected)
-    assert SyntheticRain(tmp_path, patch=16)[0][0].shape == (3, 16, 16)
+    assert SyntheticRain(tmp_path, patch_size=16)[0][0].shape == (3, 16, 16)
     write(tmp_path / "one" / "pixel.png", 9, size=(1, 1))
     assert SyntheticRain(tmp_path / "one")[0][1].shape == (3, 1, 1)
 
@@ -539,14 +538,14 @@ def test_photographs_from_a_folder_and_from_files(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"photos": []}, "no photographs to rain on"),
+        ({"photos": []}, "there are no photographs; give"),
         ({"style": "drizzle"}, "no rain style 'drizzle'"),
-        ({"style": {"light": 1e308, "heavy": 1e308}}, "give shares of 0 or more, and one above 0"),
-        ({"mode": "multiply"}, "no mode 'multiply': choose one of additive, screen, veil, mixed"),
+        ({"style": {"light": 1e308, "heavy": 1e308}}, "give shares of 0 or more, at least one"),
+        ({"mode": "multiply"}, "no mode 'multiply'; choose one of additive, screen, veil, mixed"),
         ({"seed": -1}, "seed -1 is negative"),
-        ({"dry": 1.5}, r"dry 1\.5, repeats 1: .* dry is in \[0, 1\]"),
-        ({"patch": 0}, "patch 0, bank 0"),
-        ({"bank": -1}, "bank -1"),
+        ({"dry": 1.5}, r"dry=1\.5 and repeats=1 .* dry in \[0, 1\]"),
+        ({"patch_size": 0}, "patch_size=0, bank=0"),
+        ({"bank": -1}, "bank=-1"),
     ],
 )
 def test_bad_options(options, message):
@@ -569,7 +568,7 @@ class Ramp(torch.utils.data.Dataset):
 
 
 def test_training_crops_move_both_images_alike():
-    crops = TrainingCrops(Ramp(), patch=8, repeats=4)
+    crops = TrainingCrops(Ramp(), patch_size=8, repeats=4)
     assert len(crops) == 12
     for rainy, clean in crops:
         assert rainy.shape == clean.shape == (3, 8, 8) and clean.is_contiguous()
@@ -580,7 +579,7 @@ def test_training_crops_move_both_images_alike():
 
 def test_training_crops_without_augmentation_are_windows(tmp_path):
     nerdrain(tmp_path)
-    crops = TrainingCrops(PairedFolder(tmp_path), patch=16, augment=False)
+    crops = TrainingCrops(PairedFolder(tmp_path), patch_size=16, augment=False)
     assert crops[0][0].shape == (3, 16, 16)  # from 6x4 pixels, reflected
     crops.set_epoch(2)  # of a dataset that has no epochs itself
     assert crops.epoch == 2
@@ -588,7 +587,7 @@ def test_training_crops_without_augmentation_are_windows(tmp_path):
 
 def test_epochs_reach_the_rain_beneath_and_persistent_workers():
     pairs = SyntheticRain(PHOTOS, "heavy", seed=1)
-    crops = TrainingCrops(pairs, patch=8, seed=1)
+    crops = TrainingCrops(pairs, patch_size=8, seed=1)
     loaders = [
         DataLoader(crops, batch_size=2, num_workers=workers, persistent_workers=workers > 0)
         for workers in (0, 1)
@@ -604,5 +603,5 @@ def test_epochs_reach_the_rain_beneath_and_persistent_workers():
 
 
 def test_training_crops_need_pixels():
-    with pytest.raises(NerdrainError, match="patch 0 and repeats 1: each must be 1 or more"):
-        TrainingCrops(Ramp(), patch=0)
+    with pytest.raises(NerdrainError, match="patch_size=0 and repeats=1 must both be 1 or more"):
+        TrainingCrops(Ramp(), patch_size=0)

@@ -287,8 +287,8 @@ def test_no_rain_changes_nothing():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: rain_layer(8, 8, "drizzle"), "no rain style 'drizzle': choose one of light, heav"),
-        (lambda: rain_layer(0, 8), "a rain layer of 0x8 pixels has none"),
+        (lambda: rain_layer(8, 8, "drizzle"), "no rain style 'drizzle'; choose one of light, heav"),
+        (lambda: rain_layer(0, 8), "a rain layer cannot have 0x8 pixels"),
         (lambda: rain_layer(8, 8, seed=-1), "seed -1 is negative"),
         (
             lambda: compose(np.zeros((4, 4, 3)), np.zeros((4, 5))),
@@ -297,18 +297,18 @@ def test_no_rain_changes_nothing():
         (lambda: compose(np.zeros((4, 4)), np.zeros((4, 4))), r"give \(H, W, C\) and \(H, W\)"),
         (
             lambda: compose(np.full((2, 2, 3), 200.0), np.zeros((2, 2))),
-            r"values leave \[0, 1\]: give uint8, or divide by 255",
+            r"values outside \[0, 1\]; give uint8, or divide by 255",
         ),
         (
             lambda: compose(np.full((2, 2, 3), np.nan), np.zeros((2, 2))),
-            r"values leave \[0, 1\]",
+            r"values outside \[0, 1\]",
         ),
         (
             lambda: compose(np.zeros((2, 2, 3)), np.zeros((2, 2)), "multiply"),
-            "no way 'multiply' to add rain: choose one of additive, screen, veil",
+            "no mode 'multiply'; choose one of additive, screen, veil",
         ),
-        (lambda: layer_statistics(np.zeros((2, 2, 3))), r"not of shape \(2, 2, 3\)"),
-        (lambda: layer_statistics(np.zeros((0, 2))), r"not of shape \(0, 2\)"),
+        (lambda: layer_statistics(np.zeros((2, 2, 3))), r"not shape \(2, 2, 3\)"),
+        (lambda: layer_statistics(np.zeros((0, 2))), r"not shape \(0, 2\)"),
     ],
 )
 def test_bad_input_says_so(call, message):

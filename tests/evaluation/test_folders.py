@@ -53,18 +53,18 @@ def test_mean():
 def test_what_is_missing_is_named_before_anything_is_read(folders):
     restored, target, _ = folders
     (target / "b.bmp").unlink()
-    with pytest.raises(NerdrainError, match=r"target lacks a target for b$"):
+    with pytest.raises(NerdrainError, match=r"target has no target for b\.$"):
         evaluate_folders(restored, target)
     for i in range(7):
         (target / f"n{i}.png").write_bytes(b"no image")
-    with pytest.raises(NerdrainError, match=r"lacks a restored image for n0, .*, n4 and 2 more$"):
+    with pytest.raises(NerdrainError, match=r"has no restored image for n0, .*, n4 and 2 more\.$"):
         evaluate_folders(restored, target)
 
 
 def test_two_images_of_one_name(folders):
     restored, target, _ = folders
     (restored / "b.jpg").write_bytes(b"")
-    with pytest.raises(NerdrainError, match=r"b\.jpg and b\.png have one name"):
+    with pytest.raises(NerdrainError, match=r"b\.jpg and b\.png have the same name"):
         evaluate_folders(restored, target)
 
 

@@ -197,5 +197,5 @@ def test_bad_input(image, message):
 def test_empty_images_and_misspelt_conventions():
     with pytest.raises(NerdrainError, match="without pixels"):
         psnr_rgb(A[:0], A[:0])
-    with pytest.raises(NerdrainError, match="'matlab': choose one of matlab-y, rgb, full-y"):
+    with pytest.raises(NerdrainError, match="'matlab'; choose one of matlab-y, rgb, full-y"):
         metric("matlab")

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from nerdrain import NeRDRain, NeRDRainConfig
 from nerdrain.errors import NerdrainError
-from nerdrain.inference.derain import TILE, WHOLE, derain, derain_tensor, tile_size
-from nerdrain.inference.tiling import spans
+from nerdrain.inference.derain import MAX_TILE, MAX_WHOLE, derain, derain_tensor, tile_size
+from nerdrain.inference.tiling import split_side
 
 
 class Output(NamedTuple):
@@ -139,8 +139,8 @@ def test_a_model_may_return_the_image_itself():
         (np.zeros((9, 9), bool), "not bool"),
         (np.full((9, 9), np.nan), "NaN"),
         (np.full((9, 9), np.inf), "infinite"),
-        (np.full((9, 9, 3), 255.0), "from 255 to 255: divide it"),
-        (torch.zeros(1, 3, 9, 9), "not Tensor: `derain_tensor`"),
+        (np.full((9, 9, 3), 255.0), "from 255 to 255; divide it"),
+        (torch.zeros(1, 3, 9, 9), "not Tensor; use `derain_tensor`"),
         ([[0]], "not list"),
         ("photo.jpg", r"open 'photo\.jpg' with PIL\.Image\.open or \S*load_image first"),
         (Path("photo.jpg"), r"open 'photo\.jpg' with"),
@@ -152,13 +152,15 @@ def test_what_is_no_image(image, message):
 
 
 def test_a_model_must_keep_the_size():
-    with pytest.raises(NerdrainError, match=r"gave \(1, 3, 2, 2\) for \(1, 3, 4, 4\)"):
+    with pytest.raises(NerdrainError, match=r"returned shape \(1, 3, 2, 2\) for \(1, 3, 4, 4\)"):
         derain(np.zeros((4, 4, 3)), nn.AvgPool2d(2))
 
 
 @pytest.mark.parametrize("model", ["nerd-rain-tiny", Path("m.safetensors"), None])
 def test_a_model_is_no_name(model):
-    message = r"give a model, e\.g\. nerdrain\.load_model\('nerd-rain-tiny'\), not .*"
+    message = (
+        r"the model must be a network such as nerdrain\.load_model\('nerd-rain-tiny'\), not .*"
+    )
     for function, image in (
         (derain, np.zeros((4, 4, 3))),
         (derain_tensor, torch.zeros(1, 3, 4, 4)),
@@ -215,7 +217,7 @@ def test_auto_is_whole_until_memory_is_short(network):
     wide = nn.Module()
     wide.config = NeRDRainConfig(width=48)
     side = tile_size(3000, 4000, wide)
-    assert side == 416 and side**2 * 48 <= TILE < WHOLE
+    assert side == 416 and side**2 * 48 <= MAX_TILE < MAX_WHOLE
     assert tile_size(9, 9, SAME, 64) == 64 and tile_size(9000, 9000, SAME, None) is None
 
 
@@ -243,7 +245,7 @@ def test_progress_counts_tiles():
     shares = []
     image = np.zeros((100, 150), np.uint8)
     derain(Image.fromarray(image), SAME, tile=64, overlap=16, progress=shares.append)
-    count = len(spans(100, 64, 16)) * len(spans(150, 64, 16))
+    count = len(split_side(100, 64, 16)) * len(split_side(150, 64, 16))
     np.testing.assert_allclose(shares, np.arange(1, count + 1) / count)
     shares.clear()
     derain(image, SAME, progress=shares.append)
@@ -254,7 +256,7 @@ def border_step(network: nn.Module, x: Tensor, overlap: int) -> float:
     """The step that the network's change makes across tile borders, over the step elsewhere."""
     change = derain_tensor(x, network, tile=128, overlap=overlap) - x
     steps = change.diff(dim=3).abs().mean((0, 1, 2))  # between columns k and k + 1
-    ends = {end for piece in spans(x.shape[3], 128, overlap) for end in piece}
+    ends = {end for piece in split_side(x.shape[3], 128, overlap) for end in piece}
     borders = [column - 1 for column in sorted(ends - {0, x.shape[3]})]
     assert borders
     elsewhere = np.delete(steps.numpy(), borders)
@@ -376,7 +378,7 @@ def test_lab_needs_a_colour_engine(monkeypatch):
         raise ImageCms.PyCMSError("no")
 
     monkeypatch.setattr(ImageCms, "profileToProfile", refuse)
-    with pytest.raises(NerdrainError, match="LAB image cannot be converted here"):
+    with pytest.raises(NerdrainError, match="cannot convert a LAB image; save it as RGB"):
         derain(Image.new("LAB", (3, 3)), SAME)
 
 

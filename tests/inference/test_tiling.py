@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerdrain.errors import NerdrainError
-from nerdrain.inference.tiling import GRID, blend_tiles, fade, spans
+from nerdrain.inference.tiling import GRID, blend_tiles, fade_weights, split_side
 
 lengths = st.integers(1, 700)
 tiles = st.integers(64, 300)
@@ -18,7 +18,7 @@ overlaps = st.integers(0, 32)
 
 @given(lengths, tiles, overlaps)
 def test_pieces(length, tile, overlap):
-    pieces = spans(length, tile, overlap)
+    pieces = split_side(length, tile, overlap)
     longest, shared = (-(-n // GRID) * GRID for n in (tile, overlap))
     assert pieces[0][0] == 0
     assert pieces[-1][1] == length
@@ -34,17 +34,21 @@ def test_pieces(length, tile, overlap):
 
 
 def test_pieces_by_hand():
-    assert spans(100, 112, 32) == [(0, 100)]
-    assert spans(1000, 512, 32) == [(0, 368), (336, 704), (672, 1000)]  # equal, not 512 + 512 + 40
-    assert spans(992, 512, 32) == [(0, 512), (480, 992)]
-    assert spans(300, 128, 0) == [(0, 112), (112, 224), (224, 300)]
+    assert split_side(100, 112, 32) == [(0, 100)]
+    assert split_side(1000, 512, 32) == [
+        (0, 368),
+        (336, 704),
+        (672, 1000),
+    ]  # equal, not 512 + 512 + 40
+    assert split_side(992, 512, 32) == [(0, 512), (480, 992)]
+    assert split_side(300, 128, 0) == [(0, 112), (112, 224), (224, 300)]
 
 
 @given(lengths, tiles, overlaps)
 def test_weights_are_a_partition_of_unity(length, tile, overlap):
-    pieces = spans(length, tile, overlap)
+    pieces = split_side(length, tile, overlap)
     total = torch.zeros(length)
-    for (start, end), weight in zip(pieces, fade(pieces), strict=True):
+    for (start, end), weight in zip(pieces, fade_weights(pieces), strict=True):
         assert weight.shape == (end - start,)
         assert (weight > 0).all()
         total[start:end] += weight
@@ -52,7 +56,7 @@ def test_weights_are_a_partition_of_unity(length, tile, overlap):
 
 
 def test_ramps_are_smooth():
-    first, second = fade([(0, 64), (32, 96)])
+    first, second = fade_weights([(0, 64), (32, 96)])
     ramp = torch.sin(math.pi / 2 * (torch.arange(32) + 0.5) / 32) ** 2
     torch.testing.assert_close(second[:32], ramp)
     torch.testing.assert_close(first[32:], ramp.flip(0))  # the fade out mirrors the fade in
@@ -64,7 +68,7 @@ def test_ramps_are_smooth():
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(32, 96), st.integers(0, 16))
 def test_the_blend_of_an_identity_is_the_image(height, width, tile, overlap):
     x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(height + width))
-    rows, columns = spans(height, tile, overlap), spans(width, tile, overlap)
+    rows, columns = split_side(height, tile, overlap), split_side(width, tile, overlap)
     bands = list(
         blend_tiles(lambda ys, xs: x[..., slice(*ys), slice(*xs)], lambda t: t, rows, columns)
     )
@@ -87,4 +91,4 @@ def test_the_blend_of_disagreeing_tiles_is_a_ramp():
 @pytest.mark.parametrize(("tile", "overlap"), [(48, 32), (0, 0), (-5, 0), (64, -32)])
 def test_tiles_too_small_for_their_overlap(tile, overlap):
     with pytest.raises(NerdrainError, match="cannot overlap by"):
-        spans(1000, tile, overlap)
+        split_side(1000, tile, overlap)

@@ -56,7 +56,7 @@ def test_every_row_runs_in_both_fidelities_with_every_seed(table: int) -> None:
 
 
 def test_what_is_not_there_is_named() -> None:
-    with pytest.raises(NerdrainError, match="no ablation table 2: choose one of 3, 4, 5, 6"):
+    with pytest.raises(NerdrainError, match="no ablation table 2; choose one of 3, 4, 5, 6"):
         plan_ablation(2, "small", 3)
     with pytest.raises(NerdrainError, match="0 seeds: give 1 or more"):
         plan_ablation(5, "small", 0)
