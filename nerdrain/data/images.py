@@ -83,6 +83,27 @@ def _has_16_bit_colour(image: Image.Image, path: Path) -> bool:
     return max(bits) > 8
 
 
+def _decode(path: Path) -> tuple[Image.Image, list[str]]:
+    """Decode a file and rotate the image upright; also list the parts of the file not read."""
+    unread = []
+    with warnings.catch_warnings():
+        # Pillow warns above 89 megapixels, but a large panorama is fine. It refuses twice that.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as opened:
+            opened.load()
+            upright = ImageOps.exif_transpose(opened)
+            if _has_16_bit_colour(opened, path):
+                unread.append("16 bits per channel, but only 8 are read")
+            frames = getattr(opened, "n_frames", 1)
+            if frames > 1 and opened.format != "MPO":  # phones add a preview as second frame
+                unread.append(f"{frames} frames, but only the first is read")
+            info = read_metadata(upright)
+            if "transparency" in opened.info:
+                info["transparency"] = opened.info["transparency"]
+    upright.info = info
+    return upright, unread
+
+
 def load_image(path: str | Path) -> Image.Image:
     """Read an image file and rotate it upright according to its EXIF orientation.
 
@@ -103,21 +124,7 @@ def load_image(path: str | Path) -> Image.Image:
         problem = "is a folder, not an image" if path.is_dir() else "does not exist"
         raise NerdrainError(f"{path} {problem}; check the path.")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns above 89 megapixels, but a large panorama is fine. It refuses twice that.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                opened.load()
-                upright = ImageOps.exif_transpose(opened)
-                notes = []
-                if _has_16_bit_colour(opened, path):
-                    notes.append("16 bits per channel, but only 8 are read")
-                frames = getattr(opened, "n_frames", 1)
-                if frames > 1 and opened.format != "MPO":  # phones add a preview as second frame
-                    notes.append(f"{frames} frames, but only the first is read")
-                info = read_metadata(upright)
-                if "transparency" in opened.info:
-                    info["transparency"] = opened.info["transparency"]
+        image, unread = _decode(path)
     except UnidentifiedImageError:
         raise NerdrainError(
             f"{path} is not an image, or it is damaged; open it in an image viewer to check."
@@ -137,10 +144,9 @@ def load_image(path: str | Path) -> Image.Image:
         raise NerdrainError(
             f"{path} is damaged ({error}); copy it again from its source."
         ) from None
-    for note in notes:
-        warnings.warn(f"{path} holds {note}.", ImageWarning, stacklevel=2)
-    upright.info = info
-    return upright
+    for part in unread:
+        warnings.warn(f"{path} holds {part}.", ImageWarning, stacklevel=2)
+    return image
 
 
 def to_plain_mode(image: Image.Image) -> Image.Image:

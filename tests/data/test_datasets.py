@@ -319,14 +319,14 @@ def test_options_that_do_not_exist(tmp_path):
         ImageFolder(tmp_path)
 
 
-def test_two_sizes_are_no_pair(tmp_path):
+def test_two_sizes_are_not_a_pair(tmp_path):
     nerdrain(tmp_path)
     write(tmp_path / "train" / "input" / "2.png", 1, size=(6, 5))
     with pytest.raises(NerdrainError, match=r"2\.png is 6x5 and .*2\.jpg is 6x4; both images"):
         PairedFolder(tmp_path).check()
 
 
-def test_an_odd_width_has_no_halves(tmp_path):
+def test_an_odd_width_cannot_be_halved(tmp_path):
     write(tmp_path / "1.png", 1, size=(5, 4))
     with pytest.raises(
         NerdrainError, match=r"1\.png is 5 pixels wide and cannot be cut into two halves"

@@ -190,7 +190,7 @@ def refuse(error):
         (SyntaxError("broken PNG file"), "is damaged"),
     ],
 )
-def test_what_the_system_says(tmp_path, monkeypatch, error, message):
+def test_errors_of_the_system(tmp_path, monkeypatch, error, message):
     path = save_image(RGB, tmp_path / "a.png")
     monkeypatch.setattr(Image, "open", refuse(error))
     with pytest.raises(NerdrainError, match=message):
@@ -222,7 +222,7 @@ def png16(colour_type: int, channels: int) -> bytes:
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (4, 2), (6, 4)])
-def test_what_pillow_does_not_read_is_said(tmp_path, colour_type, channels):
+def test_unread_bits_give_a_warning(tmp_path, colour_type, channels):
     path = tmp_path / "a.png"
     path.write_bytes(png16(colour_type, channels))
     with pytest.warns(ImageWarning, match=r"a\.png holds 16 bits per channel, but only 8 are read"):
@@ -237,7 +237,7 @@ def test_16_bit_grey_and_8_bit_tiff_need_no_note(tmp_path):
         load_image(save_image(RGB, tmp_path / "b.tif"))
 
 
-def test_several_frames_are_said(tmp_path):
+def test_several_frames_give_a_warning(tmp_path):
     first, second = (Image.new("RGB", (3, 3), colour) for colour in ("red", "blue"))
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     with pytest.warns(ImageWarning, match="holds 2 frames, but only the first is read"):
@@ -271,7 +271,7 @@ def test_what_cannot_be_saved(tmp_path, array, name, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_not_a_file(tmp_path):
     (tmp_path / "a.png").mkdir()
     with pytest.raises(NerdrainError, match="is a folder; give the path of a file in it"):
         save_image(RGB, tmp_path / "a.png")

@@ -143,7 +143,7 @@ def test_hard_lines_do_not_add_up():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_streaks_lean_as_they_were_told(seed):
+def test_streaks_follow_their_angle(seed):
     style = replace(one_kind(), angle_std=1e6, angle_limit=20.0, scatter=1.6)  # -20 or 20 degrees
     figures = layer_statistics(rain_layer(300, 300, style, seed))
     assert abs(figures["angle"]) == pytest.approx(20, abs=1.5)

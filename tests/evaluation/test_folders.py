@@ -75,7 +75,7 @@ def test_two_sizes_name_both_files(folders):
         list(evaluate_folders(restored, target))
 
 
-def test_folders_that_are_none(tmp_path):
+def test_invalid_folders(tmp_path):
     with pytest.raises(NerdrainError, match=r"no folder .*nowhere"):
         evaluate_folders(tmp_path / "nowhere", tmp_path)
     with pytest.raises(NerdrainError, match="holds no image"):

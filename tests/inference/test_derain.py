@@ -146,7 +146,7 @@ def test_a_model_may_return_the_image_itself():
         (Path("photo.jpg"), r"open 'photo\.jpg' with"),
     ],
 )
-def test_what_is_no_image(image, message):
+def test_invalid_images(image, message):
     with pytest.raises(NerdrainError, match=message):
         derain(image, SAME)
 
@@ -157,7 +157,7 @@ def test_a_model_must_keep_the_size():
 
 
 @pytest.mark.parametrize("model", ["nerd-rain-tiny", Path("m.safetensors"), None])
-def test_a_model_is_no_name(model):
+def test_a_name_is_not_a_model(model):
     message = (
         r"the model must be a network such as nerdrain\.load_model\('nerd-rain-tiny'\), not .*"
     )
@@ -199,7 +199,7 @@ def test_the_model_computes_in_its_own_precision(dtype):
 @pytest.mark.parametrize(
     "x", [torch.zeros(3, 5, 5), torch.zeros(1, 1, 5, 5), torch.zeros(1, 3, 0, 5)]
 )
-def test_what_is_no_batch(x):
+def test_invalid_batches(x):
     with pytest.raises(NerdrainError, match="derain_tensor takes"):
         derain_tensor(x, SAME)
     with pytest.raises(NerdrainError, match=r"torch\.uint8"):
@@ -222,7 +222,7 @@ def test_auto_is_whole_until_memory_is_short(network):
 
 
 @pytest.mark.parametrize("tile", [0, 8, -64, "big", 99.5])
-def test_tiles_that_are_none(tile):
+def test_invalid_tiles(tile):
     with pytest.raises(NerdrainError, match="tile must be"):
         derain(np.zeros((9, 9, 3)), SAME, tile=tile)
 

@@ -82,7 +82,7 @@ def test_other_kinds_of_numbers():
 @pytest.mark.parametrize(
     "bad", [np.zeros(3), np.zeros((2, 2, 4)), np.zeros((0, 2)), torch.zeros(2, 3, 4, 4)]
 )
-def test_what_is_no_picture(bad):
+def test_invalid_pictures(bad):
     with pytest.raises(NerdrainError, match="an image must be an array"):
         plot.as_rgb(bad)
 
@@ -100,7 +100,7 @@ def test_show_images(count, ncols, axes):
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), PHOTO, atol=1e-6)
 
 
-def test_figures_are_held_by_nobody():
+def test_figures_have_no_window_manager():
     before = plot.plt.get_fignums()
     plot.show_images([PHOTO])
     assert plot.plt.get_fignums() == before
@@ -117,7 +117,7 @@ def test_show_crops():
 
 
 @pytest.mark.parametrize("box", [(-1, 0, 5, 5), (0, 0, 31, 5), (0, 36, 5, 5), (0, 0, 0, 5)])
-def test_crops_that_leave_the_image(box):
+def test_boxes_outside_the_image(box):
     with pytest.raises(NerdrainError, match="is not inside an image of height 30 and width 40"):
         plot.show_crops([PHOTO], box=box)
 
