@@ -8,7 +8,7 @@ from PIL import Image
 
 from nerdrain import NerdrainError, derain, load_model
 from nerdrain.cli.derain import Job, check_tiles, plan_jobs
-from nerdrain.inference.tiling import spans
+from nerdrain.inference.tiling import split_side
 
 
 def test_one_file(tmp_path, model, succeeds, photo, pixels):
@@ -44,7 +44,7 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path, model, run, photo):
     assert result.exit_code == 1
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "c.jpg", "other.png"]
     assert re.search(r"nerdrain: \S*b\[1\]\.png is not an image", result.stderr)
-    assert re.search(r"nerdrain: \S*gone\.png does not exist\.", result.stderr)
+    assert re.search(r"nerdrain: \S*gone\.png does not exist; check the path\.", result.stderr)
     assert result.stdout.endswith(f": 3 of 5 (2 failed), in {out}.\n")
     assert "Traceback" not in result.output
 
@@ -108,7 +108,7 @@ def test_notes_are_printed(tmp_path, model, run):
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     result = run("derain", tmp_path / "a.gif", "-o", tmp_path / "b.gif", "--model", model)
     assert result.exit_code == 0
-    assert re.search(r"note: \S*a\.gif holds 2 frames, of which the first is read\.", result.stderr)
+    assert re.search(r"note: \S*a\.gif holds 2 frames, but only the first is read\.", result.stderr)
 
 
 def test_bad_options(tmp_path, model, fails_in_a_sentence, fails, photo):
@@ -125,7 +125,9 @@ def test_bad_options(tmp_path, model, fails_in_a_sentence, fails, photo):
         *arguments, model, "--overlap", 999
     )
     assert "no such model file" in fails_in_a_sentence("derain", source, "-o", out, "--model", "x")
-    assert "is no device" in fails_in_a_sentence("derain", source, "-o", out, "--device", "gpuu")
+    assert "is not a valid device name" in fails_in_a_sentence(
+        "derain", source, "-o", out, "--device", "gpuu"
+    )
     assert not out.exists()
 
 
@@ -140,12 +142,12 @@ def test_tiles_are_refused_exactly_where_they_cannot_be_cut():
                 most, least = map(
                     int, re.findall(r"give --overlap (\d+) .*--tile (\d+)", str(error))[0]
                 )
-                spans(500, tile, most), spans(500, least, overlap)
+                split_side(500, tile, most), split_side(500, least, overlap)
                 with pytest.raises(NerdrainError):
-                    spans(500, tile, overlap)
+                    split_side(500, tile, overlap)
             else:
                 assert tile >= 16
-                spans(500, tile, overlap)
+                split_side(500, tile, overlap)
 
 
 @pytest.mark.parametrize(

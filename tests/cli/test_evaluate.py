@@ -66,7 +66,7 @@ def test_bad_input(folders, tmp_path, fails_in_a_sentence):
     assert "is an input and is not overwritten" in text
     assert (target / "a.png").read_bytes() == before
     (target / "a.png").unlink()
-    assert "lacks a target for a." in fails_in_a_sentence(*arguments)
+    assert "has no target for a." in fails_in_a_sentence(*arguments)
     assert "no folder" in fails_in_a_sentence(
         "evaluate", "--restored", tmp_path / "x", "--target", target
     )

@@ -70,7 +70,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"width": 16.5}, "width=16.5: it should be a valid integer"),
     ({"width": True}, "width=True: it should be a valid integer"),
     ({"width": 10**23}, r"width=1\d+: it should be less than or equal to 65536"),
-    ({"width": 10**5000}, r"width=\(a very large number\): it should be less than or equal to 65536"),
+    (
+        {"width": 10**5000},
+        r"width=\(a very large number\): it should be less",
+    ),
     ({"expansion": 1e300}, r"expansion=1e\+300: times the width it must be 1 to 65536 channels"),
     ({"inr_hidden": 0}, "inr_hidden=0: it should be greater than or equal to 1"),
     ({"inr_encoding": "no"}, "inr_encoding='no': it should be a valid boolean"),
