@@ -17,16 +17,6 @@ import torch
 
 from nerdrain.errors import NerdrainError
 
-__all__ = [
-    "describe_device",
-    "median_seconds",
-    "peak_memory_mib",
-    "pick_device",
-    "report_cost",
-    "reset_peak_memory",
-    "seed_everything",
-]
-
 DEVICE_VARIABLE = "NERDRAIN_DEVICE"
 
 

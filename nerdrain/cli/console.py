@@ -1,4 +1,4 @@
-"""What the commands share: options, errors as one sentence, progress, tables, files in and out."""
+"""Parts that several commands share: options, errors as one sentence, progress, files, tables."""
 
 import contextlib
 import functools

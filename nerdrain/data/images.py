@@ -20,15 +20,6 @@ from torch import Tensor
 from nerdrain.errors import ImageWarning, NerdrainError
 from nerdrain.files import write_atomically
 
-__all__ = [
-    "load_image",
-    "read_image",
-    "read_metadata",
-    "save_image",
-    "to_plain_mode",
-    "to_tensor",
-]
-
 #: Suffix -> Pillow's format, and the options with the least loss.
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".bmp": ("BMP", {}),

@@ -14,22 +14,8 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
 
-from nerdrain.data.rain_statistics import layer_statistics
-from nerdrain.data.rain_styles import STYLES, Z90, RainStyle, Range, Spread, Streaks
+from nerdrain.data.rain_styles import STYLES, Z90, RainStyle, Range, Streaks
 from nerdrain.errors import NerdrainError
-
-__all__ = [
-    "STYLES",
-    "DrawnStreaks",
-    "RainStyle",
-    "Spread",
-    "Streaks",
-    "add_rain",
-    "compose",
-    "layer_statistics",
-    "paint_streaks",
-    "rain_layer",
-]
 
 Mode = Literal["additive", "screen", "veil"]
 MODES: tuple[str, ...] = get_args(Mode)

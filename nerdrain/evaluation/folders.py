@@ -11,8 +11,6 @@ from nerdrain.data.pairing import images_in
 from nerdrain.errors import NerdrainError
 from nerdrain.evaluation.metrics import metric
 
-__all__ = ["Score", "evaluate_folders", "mean_score"]
-
 
 @dataclass(frozen=True)
 class Score:

@@ -19,21 +19,6 @@ from skimage.metrics import structural_similarity
 
 from nerdrain.errors import NerdrainError
 
-__all__ = [
-    "METRICS",
-    "full_range_y",
-    "gain",
-    "matlab_y",
-    "metric",
-    "psnr_full_y",
-    "psnr_matlab_y",
-    "psnr_rgb",
-    "ssim_full_y",
-    "ssim_matlab_y",
-    "ssim_rgb",
-    "to_uint8",
-]
-
 Image = Num[np.ndarray, "h w 3"]
 Plane = Num[np.ndarray, "h w"]
 

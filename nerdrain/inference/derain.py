@@ -21,8 +21,6 @@ from nerdrain.data.images import read_metadata, to_plain_mode
 from nerdrain.errors import NerdrainError
 from nerdrain.inference.tiling import GRID, Span, blend_tiles, split_side
 
-__all__ = ["Tile", "derain", "derain_tensor", "tile_size"]
-
 Tile = int | Literal["auto"] | None
 Kind = TypeVar("Kind", np.ndarray, Image.Image)
 Array = np.ndarray

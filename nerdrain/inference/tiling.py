@@ -14,8 +14,6 @@ from torch import Tensor
 
 from nerdrain.errors import NerdrainError
 
-__all__ = ["GRID", "blend_tiles", "fade_weights", "split_side"]
-
 #: The network halves an image up to four times, so its coarse grids repeat every 16 pixels.
 GRID = 16
 

@@ -14,7 +14,7 @@ from nerdrain.model.config import NeRDRainConfig
 from nerdrain.model.coordinates import size_of
 
 Features = Float[Tensor, "b c h w"]
-# What `NeRDRain.encode` returns: encodings and INR images, each by scale.
+# The result of `NeRDRain.encode`: encodings and INR images, each by scale.
 Encodings = tuple[dict[str, Any], dict[str, Tensor]]
 
 

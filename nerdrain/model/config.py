@@ -1,4 +1,4 @@
-"""What a NeRD-Rain network is, as one frozen value: every ablation is a field of it."""
+"""The configuration of a network, as one frozen value; every ablation is a field of it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SCALES = {"s1": "quarter", "s2": "half", "s3": "full"}
 
 
 class Derained(NamedTuple):
-    """What the network returns: RGB images, not clamped; a scale that is not there is None.
+    """The result of the network: RGB images, not clamped; None for a scale that is missing.
 
     Attributes:
         full: The derained image, ``(B, 3, H, W)``.

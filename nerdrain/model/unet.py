@@ -39,7 +39,7 @@ class Up(nn.Sequential):
 
 
 class Encoded(NamedTuple):
-    """What the encoder leaves for the decoder.
+    """The output of the encoder, which the decoder reads.
 
     Attributes:
         latent: ``(B, 4C, H/4, W/4)``.

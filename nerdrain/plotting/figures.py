@@ -23,16 +23,6 @@ from matplotlib.patches import Rectangle
 
 from nerdrain.errors import NerdrainError
 
-__all__ = [
-    "COLOURS",
-    "as_rgb",
-    "show_crops",
-    "show_images",
-    "show_maps",
-    "split_view",
-    "use_style",
-]
-
 #: The palette of Okabe and Ito without yellow, which is too pale for lines on white.
 COLOURS = {
     "blue": "#0072B2",

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from IPython.display import HTML
     from ipywidgets import VBox
 
-__all__ = ["image_slider"]
-
 
 def _to_picture(frame: Any, width: int) -> Image.Image:
     """Convert an array or a Figure to an RGB picture about `width` pixels wide."""
