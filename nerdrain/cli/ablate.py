@@ -36,7 +36,7 @@ def ablate(
 
     out = out or Path("runs") / f"ablation-{table}"
     runs = plan_ablation(table, recipe, seeds)
-    typer.echo(f"{len(runs)} runs of {runs[0].recipe.steps} steps, into {out}", err=True)
+    typer.echo(f"{len(runs)} runs of {runs[0].recipe.max_steps} steps, into {out}", err=True)
     results = []
     for result in run_ablation(runs, out, jobs, device):
         results.append(result)

@@ -101,20 +101,20 @@ def print_plan(recipe_file: Path, settings: Mapping[str, str], device: str | Non
         plan = plan_run(recipe, device)
     typer.echo(f"{recipe_file}: {recipe.model}, {plan.parameters:,} parameters")
     typer.echo(f"on {describe_device(plan.device)}\n")
-    header = ("patch", "batch", "steps", "crops", "seconds a step", "time")
+    header = ("patch size", "batch size", "steps", "crops", "seconds a step", "time")
     rows = [
         (
-            f"{part.patch}",
-            f"{part.batch}",
-            f"{part.steps:,}",
-            f"{part.steps * part.batch:,}",
-            f"{part.seconds:.3g}",
-            format_duration(part.hours),
+            f"{stage.patch_size}",
+            f"{stage.batch_size}",
+            f"{stage.steps:,}",
+            f"{stage.steps * stage.batch_size:,}",
+            f"{stage.seconds:.3g}",
+            format_duration(stage.hours),
         )
-        for part in plan.parts
+        for stage in plan.stages
     ]
     print_table(header, rows, numbers=0)
-    epochs = sum(part.steps * part.batch for part in plan.parts) / plan.items
+    epochs = sum(stage.steps * stage.batch_size for stage in plan.stages) / plan.items
     typer.echo(
         f"\n{plan.items:,} images an epoch, {epochs:,.1f} epochs; about "
         f"{format_duration(plan.hours)} without validation; peak memory {plan.memory:,.0f} MiB"

@@ -8,7 +8,7 @@ from nerdrain.training import ablation
 def test_an_ablation_prints_its_table(tmp_path, monkeypatch, succeeds, fails_in_a_sentence):
     monkeypatch.setattr(ablation, "photo_names", lambda split: ["kingfisher"])
     monkeypatch.setattr("nerdrain.training.batches.photo_names", lambda split: ["cat", "dog"])
-    file = recipe_file(tmp_path, None, steps=1, patch=16, batch=1, changes=SMALL)
+    file = recipe_file(tmp_path, None, max_steps=1, patch_size=16, batch_size=1, overrides=SMALL)
     out = tmp_path / "out"
     text = succeeds("ablate", 6, "--recipe", file, "--seeds", 1, "-o", out, "--device", "cpu")
     table = [line for line in text.splitlines() if line.startswith("|")]

@@ -17,23 +17,25 @@ def test_training_and_deraining_with_the_result(tmp_path, succeeds, fails_in_a_s
     recipe = tmp_path / "r.yaml"
     recipe.write_text(
         f"photos: {tmp_path / 'photos'}\n"
-        "changes: {width: 4, blocks: [1, 1, 1], inr_hidden: 8, unets: [0, 1, 1]}\n"
-        "patch: 32\nsteps: 100\n"
+        "overrides: {width: 4, blocks: [1, 1, 1], inr_hidden: 8, unets: [0, 1, 1]}\n"
+        "patch_size: 32\nmax_steps: 100\n"
     )
     out = tmp_path / "run"
-    text = succeeds("train", recipe, "--set", "steps=1", "--set", "style=heavy", "-o", out)
+    text = succeeds("train", recipe, "--set", "max_steps=1", "--set", "rain_style=heavy", "-o", out)
     assert text.rstrip().endswith(f"The run is in {out}.")
     succeeds("derain", photo(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--model", out)
     assert "it already holds a run" in fails_in_a_sentence("train", recipe, "-o", out)
 
 
 def test_bad_recipes_and_settings(tmp_path, fails_in_a_sentence):
-    assert "--set steps has no key or no value; write KEY=VALUE" in fails_in_a_sentence(
-        "train", tmp_path / "r.yaml", "--set", "steps"
+    assert "--set max_steps has no key or no value; write KEY=VALUE" in fails_in_a_sentence(
+        "train", tmp_path / "r.yaml", "--set", "max_steps"
     )
     assert "r.yaml: no such recipe" in fails_in_a_sentence("train", tmp_path / "r.yaml")
-    (tmp_path / "r.yaml").write_text("steps: 3\n")
-    assert "no setting step" in fails_in_a_sentence("train", tmp_path / "r.yaml", "--set", "step=1")
+    (tmp_path / "r.yaml").write_text("max_steps: 3\n")
+    assert "no setting max_step" in fails_in_a_sentence(
+        "train", tmp_path / "r.yaml", "--set", "max_step=1"
+    )
 
 
 def test_the_schema_of_a_recipe(succeeds, fails):
@@ -44,7 +46,7 @@ def test_the_schema_of_a_recipe(succeeds, fails):
 
 
 def test_a_plan(tmp_path, succeeds):
-    file = recipe_file(tmp_path, make_photos(tmp_path / "photos"), steps=700, batch=3)
+    file = recipe_file(tmp_path, make_photos(tmp_path / "photos"), max_steps=700, batch_size=3)
     text = succeeds("train", file, "--plan", "--device", "cpu")
     parameters = sum(p.numel() for p in NeRDRain(small_recipe().config).parameters())
     assert f"{parameters:,} parameters" in text
