@@ -1,11 +1,11 @@
-"""What training options cost and save, and whether the data keeps up with the network.
+"""The cost and the savings of training options, and whether the data keeps up with the network.
 
     python benchmarks/bench_training.py [RECIPE] [--repeat 5] [--skip-compile]
 
-The first table trains the recipe's network on crops of the recipe's first size, every option in
-turn, step by step, so that a busy machine slows all alike: read its ratios. Memory is each option's
-own process's peak. The second table is the loader alone: crops a second with their rain, against
-the crops a second that the network trains at with all cores.
+The first table trains the recipe's network on crops of the recipe's first size. It times the
+options in turn, step by step, so that other work on the machine slows all of them alike: read the
+ratios. Memory is the peak of a separate process for each option. The second table times the loader
+alone: crops per second with their rain, against the crops per second of training with all cores.
 """
 
 import argparse
@@ -15,56 +15,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 
 import nerdrain
 from nerdrain.devices import describe_device, peak_memory_mib, reset_peak_memory
-from nerdrain.model.network import NeRDRain
 from nerdrain.training.batches import TrainingData
-from nerdrain.training.execution import make_accelerator, with_options
-from nerdrain.training.loop import forward
-from nerdrain.training.losses import HybridLoss
+from nerdrain.training.execution import make_accelerator
+from nerdrain.training.loop import Trainer
 from nerdrain.training.recipes import Recipe, read_recipe
-from nerdrain.training.state import WeightAverage
 
 OPTIONS: dict[str, dict[str, object]] = {
     "float32": {},
     "bf16": {"precision": "bf16"},
     "channels_last": {"channels_last": True},
-    "checkpointing": {"checkpointing": True},
-    "average": {"average": 0.998},
-    "clip": {"clip": 1.0},
+    "grad_checkpointing": {"grad_checkpointing": True},
     "compile": {"compile": True},
     "compile, bf16": {"compile": True, "precision": "bf16"},
 }
 PLAIN = {
-    "precision": "fp32", "channels_last": False, "checkpointing": False, "compile": False,
-    "average": 0.0, "clip": 0.0,
+    "precision": "fp32", "channels_last": False, "grad_checkpointing": False, "compile": False,
 }  # fmt: skip
 
 
 def stepper(recipe: Recipe, image: torch.Tensor) -> Callable[[], None]:
     """One training step of the recipe's options on one batch."""
-    accelerator = make_accelerator(recipe, None)
-    torch.manual_seed(0)
-    model = NeRDRain(recipe.config).to(accelerator.device).train()
-    average = WeightAverage(model, recipe.average) if recipe.average else None
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-4)
-    network, optimiser = accelerator.prepare(with_options(model, recipe), optimiser)
-    loss = HybridLoss()
+    trainer = Trainer(recipe, make_accelerator(recipe))
 
     def step() -> None:
-        terms, _ = forward(network, loss, image, image, accelerator.device, recipe)
-        optimiser.zero_grad()
-        accelerator.backward(terms.total)
-        if recipe.clip:
-            accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
-        optimiser.step()
-        if average is not None:
-            average.update(model)
-        terms.total.item()
+        trainer.compute_gradients(image, image)
+        trainer.update()
 
     return step
 
@@ -85,7 +65,7 @@ def seconds_of(step: Callable[[], None]) -> float:
 
 def loader_rate(recipe: Recipe, workers: int, crops: int) -> float:
     """Crops a second that the loader delivers alone, its start left out."""
-    data = TrainingData(replace(recipe, workers=workers))
+    data = TrainingData(recipe.with_changes(num_workers=workers))
     batches = data.batches()
     first = next(batches)[0]
     start = time.perf_counter()
@@ -101,12 +81,12 @@ def main() -> None:
     parser.add_argument("--skip-compile", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    recipe = replace(read_recipe(arguments.recipe), init=None, **PLAIN)
-    part = TrainingData(recipe).parts[0]
-    image = torch.rand(part.batch, 3, part.patch, part.patch)
+    recipe = read_recipe(arguments.recipe).with_changes(init_from=None, **PLAIN)
+    stage = TrainingData(recipe).stages[0]
+    image = torch.rand(stage.batch_size, 3, stage.patch_size, stage.patch_size)
     device = nerdrain.pick_device()
     if arguments.only:
-        step = stepper(replace(recipe, **OPTIONS[arguments.only]), image)
+        step = stepper(recipe.with_changes(**OPTIONS[arguments.only]), image)
         reset_peak_memory(device)
         for _ in range(3):
             step()
@@ -116,9 +96,9 @@ def main() -> None:
     names = [n for n in OPTIONS if not (arguments.skip_compile and "compile" in n)]
     # First, while this process is small: Linux counts a parent's memory into its child's peak.
     memory = {name: memory_of(name, arguments.recipe) for name in names}
-    size = f"{part.batch} crops of {part.patch}x{part.patch}"
+    size = f"{stage.batch_size} crops of {stage.patch_size}x{stage.patch_size}"
     print(f"{recipe.model}, {size}; {describe_device(device)}\n")
-    steps = {name: stepper(replace(recipe, **OPTIONS[name]), image) for name in names}
+    steps = {name: stepper(recipe.with_changes(**OPTIONS[name]), image) for name in names}
     first = {name: seconds_of(step) for name, step in steps.items()}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(arguments.repeat):
@@ -132,10 +112,10 @@ def main() -> None:
         row = (f"{median:.3f}", f"{median / base:.2f}", f"{first[name]:.1f}", f"{memory[name]:.0f}")
         print(f"| {name} | {' | '.join(row)} |", flush=True)
 
-    trained = part.batch / base
+    trained = stage.batch_size / base
     print("\n| loader | crops a second | against training in float32 |\n|---|---|---|")
     for workers in (0, 2):
-        rate = loader_rate(recipe, workers, 40 * part.batch)
+        rate = loader_rate(recipe, workers, 40 * stage.batch_size)
         print(f"| {workers} workers | {rate:.1f} | {rate / trained:.1f} |", flush=True)
 
 

@@ -2,8 +2,8 @@
 
     python tools/ship_checkpoint.py nerd-rain-tiny runs/nerd-rain-tiny-1 runs/nerd-rain-tiny-2
 
-The weights are the last run's; every run's recipe and log go with them, so that the card can show
-how the model was made. The card itself is written by hand.
+The weights come from the last run. The recipe and the log of every run are copied too, because they
+show how the model was made. The model card is written by hand.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LARGEST = 5_000_000  # bytes
 
 
 def ship(name: str, runs: list[Path]) -> Path:
-    """Copy what belongs to a model, and sign it; return its folder."""
+    """Copy the files of a model, add its digest to SHA256SUMS, and return its folder."""
     folder = models_folder() / name
     weights = runs[-1] / WEIGHTS
     config = load_model(weights).config
@@ -48,7 +48,7 @@ def ship(name: str, runs: list[Path]) -> Path:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="what load_model will call it")
+    parser.add_argument("name", help="name for load_model")
     parser.add_argument("runs", nargs="+", type=Path, help="its training runs, in order")
     options = parser.parse_args()
     print(f"shipped in {ship(options.name, options.runs)}")

@@ -1,4 +1,4 @@
-"""The curves of a training run, drawn from its log. Needs the extra "book", as `plotting` does."""
+"""The curves of a training run, drawn from its log. They need the extra "book", like `plotting`."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ def read_log(run: Path) -> dict[str, list[tuple[int, float]]]:
     """A run's ``log.csv`` as curves: each column's (step, value), empty cells left out.
 
     Raises:
-        NerdrainError: there is no log, nothing in it, or it is another program's.
+        NerdrainError: There is no log, it is empty, or it is not the log of a training run.
     """
     path = run / "log.csv"
     if not path.is_file():
@@ -41,10 +41,14 @@ def read_log(run: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def plot_run(run: Path, out: Path | None = None) -> Path:
-    """Draw a run's losses, PSNR and learning rate into one picture, and return where it is.
+    """Draw a run's losses, PSNR and learning rate into one picture, and return its path.
+
+    Args:
+        run: The folder of the run.
+        out: The picture, .png, .pdf or .svg; by default ``curves.png`` in the folder.
 
     Raises:
-        NerdrainError: as for `read_log`, or the picture cannot be written there.
+        NerdrainError: As for `read_log`, or the picture cannot be written.
     """
     figure = draw_curves(read_log(run))
     path = out or run / "curves.png"
@@ -62,7 +66,7 @@ def draw_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     panels = {
         "loss": ["total", "char", "freq", "edge", "inr"],
         "PSNR (dB)": [n for n in curves if n.startswith("psnr_")],
-        "learning rate": ["rate"],
+        "learning rate": ["lr"],
     }
     with plt.rc_context(STYLE):
         figure = Figure(figsize=(8, 2.6 * len(panels)), layout="constrained")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
-from nerdrain.errors import NerdrainError
+from nerdrain.errors import NerdrainError, Settings
 from nerdrain.model.network import Derained
 
 Image = Float[Tensor, "b c h w"]
@@ -100,13 +100,18 @@ class LossTerms(NamedTuple):
     inr: Tensor
 
 
-@dataclass(frozen=True)
-class LossWeights:
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class LossWeights(Settings):
     """The alphas of equation 6."""
 
-    freq: float = 0.01
-    edge: float = 0.05
-    inr: float = 0.1
+    freq: Weight = 0.01
+    """Weight of the frequency loss."""
+    edge: Weight = 0.05
+    """Weight of the edge loss."""
+    inr: Weight = 0.1
+    """Weight of the INR loss."""
 
 
 class HybridLoss(nn.Module):

@@ -1,98 +1,94 @@
-"""What a run will take, before it is begun: steps, images, time and memory on this device."""
+"""The cost of a run before it starts: steps, images, time and memory on this device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from torch import Tensor
 
-from nerdrain.devices import median_seconds, peak_memory_mib, pick_device, reset_peak_memory
-from nerdrain.model.network import NeRDRain
+from nerdrain.devices import median_seconds, peak_memory_mib, reset_peak_memory
 from nerdrain.training.batches import TrainingData
-from nerdrain.training.execution import full_memory_told, make_accelerator, with_options
-from nerdrain.training.loop import forward
-from nerdrain.training.losses import HybridLoss, LossWeights
+from nerdrain.training.execution import explain_out_of_memory, make_accelerator
+from nerdrain.training.loop import Trainer
 from nerdrain.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
-class PartPlan:
-    """A part of a run, with one size of crops and batches.
+class StagePlan:
+    """A stage of a run, with one size of crops and batches.
 
     Attributes:
-        patch: pixels a side.
-        batch: crops a step.
-        steps: optimiser steps.
-        seconds: measured for one step, the median of a few.
+        patch_size: Side of a crop, in pixels.
+        batch_size: Crops per step.
+        steps: Optimizer steps.
+        seconds: Measured seconds per step, the median of a few.
     """
 
-    patch: int
-    batch: int
+    patch_size: int
+    batch_size: int
     steps: int
     seconds: float
 
     @property
     def hours(self) -> float:
-        """Estimated, without validation and the loading of data."""
+        """Estimated hours, without validation and without loading data."""
         return self.steps * self.seconds / 3600
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, measured by a few steps of it on random images.
+    """A run, measured by a few of its steps on random images.
 
     Attributes:
-        device: where it was measured.
-        parameters: of the network.
-        items: images in an epoch.
-        parts: the run's parts in order.
-        memory: peak in MiB: of CUDA's tensors, else of the whole process.
+        device: Where it was measured.
+        parameters: Parameters of the network.
+        items: Images in an epoch.
+        stages: The stages of the run in order.
+        memory: Peak in MiB: of CUDA's tensors, or of the whole process on other devices.
     """
 
     device: torch.device
     parameters: int
     items: int
-    parts: list[PartPlan]
+    stages: list[StagePlan]
     memory: float
 
     @property
     def hours(self) -> float:
-        """Estimated for all parts."""
-        return sum(part.hours for part in self.parts)
+        """Estimated hours of all stages."""
+        return sum(stage.hours for stage in self.stages)
 
 
 def plan_run(recipe: Recipe, device: str | None = None, repeat: int = 3) -> Plan:
-    """Measure a few training steps of each part of a run; nothing is written.
+    """Measure a few training steps of each stage of a run, and write nothing.
 
     Args:
-        recipe: what the run would do.
-        device: as for `nerdrain.pick_device`.
-        repeat: steps that are timed, after one that is not.
+        recipe: The recipe of the run.
+        device: As for `nerdrain.pick_device`.
+        repeat: Steps that are timed, after one that is not.
 
     Raises:
-        NerdrainError: the data or the device is missing, or memory is full.
+        NerdrainError: The data or the device is missing, or memory is full.
     """
-    where = pick_device(device)
-    data = TrainingData(recipe)
     accelerator = make_accelerator(recipe, device)
-    model = NeRDRain(recipe.config).to(where).train()
-    optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate)
-    network, optimiser = accelerator.prepare(with_options(model, recipe), optimiser)
-    loss = HybridLoss(LossWeights(**recipe.weights))
+    where = accelerator.device
+    data = TrainingData(recipe)
+    trainer = Trainer(recipe.with_changes(init_from=None), accelerator)
+
+    def step(image: Tensor) -> None:
+        trainer.compute_gradients(image, image)
+        trainer.update()
+
     reset_peak_memory(where)
-    parts = []
-    for part in data.parts:
-        with full_memory_told([part]):
-            image = torch.rand(part.batch, 3, part.patch, part.patch)
-
-        def step(image: torch.Tensor = image) -> None:
-            terms, _ = forward(network, loss, image, image, where, recipe)
-            optimiser.zero_grad()
-            accelerator.backward(terms.total)
-            optimiser.step()
-
-        with full_memory_told([part]):
-            seconds = median_seconds(step, where, repeat=repeat)
-        parts.append(PartPlan(part.patch, part.batch, part.last - part.first, seconds))
-    parameters = sum(p.numel() for p in model.parameters())
-    return Plan(where, parameters, data.size, parts, peak_memory_mib(where))
+    stages = []
+    for stage in data.stages:
+        size = stage.patch_size
+        with explain_out_of_memory([stage]):
+            image = torch.rand(stage.batch_size, 3, size, size)
+            seconds = median_seconds(partial(step, image), where, repeat=repeat)
+        steps = stage.last - stage.first
+        stages.append(StagePlan(size, stage.batch_size, steps, seconds))
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    return Plan(where, parameters, data.size, stages, peak_memory_mib(where))

@@ -1,156 +1,216 @@
-"""Training recipes: one YAML file says everything about a run, and nothing it says is ignored."""
+"""Training recipes: one YAML file holds every setting of a training run."""
 
 from __future__ import annotations
 
-import difflib
+import io
+import json
 import math
+import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
-import yaml
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
-from nerdrain.errors import NerdrainError
+from nerdrain.errors import NerdrainError, Settings
 from nerdrain.files import shipped_folder
 from nerdrain.model.config import PRESETS, NeRDRainConfig
-from nerdrain.training._strict_yaml import read_mapping, read_yaml
 from nerdrain.training.losses import LossWeights
 
-PRECISIONS = ("fp32", "bf16", "fp16")
-RATE_SCALINGS = ("none", "sqrt", "linear")
+EXTENDS = "extends"
+"""Key of a file that names the recipe whose values it replaces."""
+LARGEST_FILE = 20_000
+"""Bytes; a larger file is not a recipe."""
+DEEPEST = 20
+"""Levels of nesting; a recipe needs three."""
+
+Model = Literal["nerd-rain", "nerd-rain-s", "nerd-rain-tiny"]
+Layout = Literal["nerdrain", "rain200", "rain100", "did", "ddn", "spa"]
+Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "tensorboard", "wandb"]
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1e6)]
+Size = Annotated[int, Field(ge=1, le=2**16)]
+Steps = Annotated[int, Field(ge=0, le=10**9 - 1)]  # nine digits, as in the names of checkpoints
+Interval = Annotated[int, Field(ge=1, le=10**9)]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides a run's result, apart from the machine.
+class RainStyles(Settings):
+    """Shares of the styles of synthetic rain; they need not sum to 1."""
 
-    Attributes:
-        model: A preset's name.
-        changes: Configuration fields to change in it.
-        init: A shipped model or a file to start from; None draws weights.
-        photos: Folder of clean photographs to rain on; None takes the repository's, by their split.
-        pairs: A benchmark's folder, with `layout`; None trains on synthetic rain.
-        layout: How `pairs` is laid out, a name of `nerdrain.data.datasets.LAYOUTS`.
-        held_back: Of the training photographs or backgrounds, every so-many-th is validated on and
-            not trained on. The repository's own photographs have a split, which holds instead.
-        style: Synthetic rain: "light", "heavy" or "mixed", or shares of these.
-        mode: How synthetic rain is put on: "additive", "screen", "veil" or "mixed".
-        dry: Share of synthetic training pairs without rain.
-        patch: Pixels a side of a training crop (section 4.1: 256).
-        batch: Crops a step, over all processes together (section 4.1: 1).
-        progressive: Parts of the run with a patch and batch of their own, in order, each
-            ``{share: of the steps, patch: pixels, batch: crops}``; empty for `patch` and `batch`
-            throughout. The shares sum to 1.
-        epochs: Passes over the data (section 4.1: 10, 200 or 600), where `steps` is 0. The rate
-            then changes from epoch to epoch, as in the released training.
-        steps: Optimiser steps, where `epochs` is 0. The rate then changes from step to step.
-        warmup: Epochs or steps of linear warm-up from 0 (released: 3 epochs).
-        rate: Highest learning rate of Adam (section 4.1: 1e-4, and 2e-4 on Rain200H).
-        final_rate: Where the cosine ends (section 4.1: 1e-6).
-        scale_rate: What the batch multiplies `rate` by: "none", its square root or its size.
-        weights: Of the loss terms `freq`, `edge` and `inr` (equation 6: 0.01, 0.05 and 0.1).
-        clip: Largest norm of the gradient; 0 does not clip.
-        jump: A step whose loss is so many times the median of the last ones is skipped; 0 takes it.
-        average: Decay of the weights' moving average, which is validated and saved; 0 for none.
-        precision: "fp32", or "bf16" or "fp16" autocast.
-        channels_last: Whether tensors hold their channels innermost.
-        compile: Whether `torch.compile` compiles the blocks.
-        checkpointing: Whether blocks are computed again in the backward pass, to save memory.
-        workers: Processes that load data; 0 loads in the training process.
-        seed: Of weights, order, crops and rain.
-        validate_every: Steps between two validations.
-        log_every: Steps between two lines of the log.
-        save_minutes: Minutes between two checkpoints that a killed run can go on from.
-        keep: How many are kept.
+    light: Share = 0.0
+    """Share of light rain, like Rain200L."""
+    heavy: Share = 0.0
+    """Share of heavy rain, like Rain200H."""
+    mixed: Share = 0.0
+    """Share of mixed rain, from light to heavy."""
+
+
+class Stage(Settings):
+    """A part of a progressive run, with its own crops and batches."""
+
+    fraction: Annotated[float, Field(gt=0, le=1)]
+    """Fraction of the run's steps; the fractions of all stages sum to 1."""
+    patch_size: Size
+    """Side of a crop, in pixels."""
+    batch_size: Size
+    """Crops per step, over all processes together."""
+
+
+def _describe_extends(schema: dict[str, Any]) -> None:
+    """Add to the JSON Schema of a recipe the key that only its file has."""
+    description = "A recipe beside this file (.yaml); the keys of this file replace its keys."
+    schema["properties"][EXTENDS] = {"type": "string", "description": description}
+
+
+def _describe_overrides(schema: dict[str, Any]) -> None:
+    """Give the JSON Schema of `overrides` the fields of a configuration; presets set defaults."""
+    fields = NeRDRainConfig.model_json_schema()["properties"]
+    schema["properties"] = {
+        name: {key: value for key, value in field.items() if key != "default"}
+        for name, field in fields.items()
+    }
+    schema["additionalProperties"] = False
+
+
+class Recipe(Settings):
+    """Everything that determines the result of a training run, apart from the machine.
+
+    Raises:
+        NerdrainError: A key is unknown, a value has the wrong type or range, or two values
+            contradict each other.
     """
 
-    model: str = "nerd-rain-tiny"
-    changes: dict[str, Any] = field(default_factory=dict)
-    init: str | None = None
+    model_config = ConfigDict(json_schema_extra=_describe_extends)
+
+    model: Model = "nerd-rain-tiny"
+    """Preset of the network."""
+    overrides: Annotated[
+        dict[str, Any],
+        Field(json_schema_extra=_describe_overrides),
+    ] = Field(default={})
+    """Fields of the network's configuration that replace those of the preset."""
+    init_from: str | None = None
+    """Shipped model or weights file to start from; null starts from random weights."""
     photos: str | None = None
+    """Folder of clean photographs for synthetic rain; null uses the photographs of the repository
+    and their split."""
     pairs: str | None = None
-    layout: str = "nerdrain"
-    held_back: int = 8
-    style: str | dict[str, float] = "mixed"
-    mode: str = "additive"
-    dry: float = 0.0
-    patch: int = 256
-    batch: int = 1
-    progressive: list[dict[str, Any]] = field(default_factory=list)
-    epochs: int = 0
-    steps: int = 0
-    warmup: int = 0
-    rate: float = 1e-4
-    final_rate: float = 1e-6
-    scale_rate: str = "none"
-    weights: dict[str, Any] = field(default_factory=lambda: asdict(LossWeights()))
-    clip: float = 0.0
-    jump: float = 0.0
-    average: float = 0.0
-    precision: str = "fp32"
+    """Folder of a benchmark, read as `layout` says; null trains on synthetic rain."""
+    layout: Layout = "nerdrain"
+    """Layout of the folder `pairs`."""
+    holdout_every: Annotated[int, Field(ge=2, le=10**9)] = 8
+    """Every n-th photograph or background of `photos` or `pairs` is held out for validation."""
+    rain_style: Annotated[
+        RainStyles,
+        BeforeValidator(
+            lambda style: {style: 1.0} if isinstance(style, str) else style,
+            json_schema_input_type=Literal["light", "heavy", "mixed"] | RainStyles,
+        ),
+    ] = RainStyles(mixed=1.0)
+    """Style of synthetic rain: one name, or the share of each style."""
+    rain_mode: Literal["additive", "screen", "veil", "mixed"] = "additive"
+    """How synthetic rain is composed with a photograph."""
+    clean_fraction: Fraction = 0.0
+    """Fraction of synthetic training pairs without rain."""
+    patch_size: Size = 256
+    """Side of a training crop, in pixels (section 4.1: 256)."""
+    batch_size: Size = 1
+    """Crops per step, over all processes together (section 4.1: 1)."""
+    progressive: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
+    """Stages of the run in order; empty uses `patch_size` and `batch_size` throughout."""
+    epochs: Annotated[int, Field(ge=0, le=10**6)] = 0
+    """Passes over the data (section 4.1: 10, 200 or 600), if `max_steps` is 0. The learning rate
+    then changes per epoch, as in the released code."""
+    max_steps: Steps = 0
+    """Optimizer steps, if `epochs` is 0. The learning rate then changes per step."""
+    warmup: Steps = 0
+    """Epochs or steps of linear warm-up from 0 (released code: 3 epochs)."""
+    lr: Annotated[float, Field(gt=0, le=1e6)] = 1e-4
+    """Highest learning rate of Adam (section 4.1: 1e-4, and 2e-4 on Rain200H)."""
+    min_lr: Annotated[float, Field(ge=0, le=1e6)] = 1e-6
+    """Learning rate at the end of the cosine (section 4.1: 1e-6)."""
+    lr_scaling: Literal["none", "sqrt", "linear"] = "none"
+    """Multiplies `lr` by the square root of the batch size, by the batch size, or by 1."""
+    loss_weights: LossWeights = LossWeights()
+    """Weights of the loss terms (equation 6)."""
+    grad_clip: Annotated[float, Field(ge=0)] = 0.0
+    """Largest norm of the gradient; 0 does not clip."""
+    max_loss_ratio: Annotated[float, Field(ge=0)] = 0.0
+    """A step whose loss exceeds this many times the median of the last losses is skipped; 0 skips
+    no step for its size."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the moving average of the weights, which is validated and saved; 0 averages
+    nothing."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the forward pass; bf16 and fp16 use autocast."""
     channels_last: bool = False
+    """Whether tensors store their channels innermost."""
     compile: bool = False
-    checkpointing: bool = False
-    workers: int = 0
-    seed: int = 0
-    validate_every: int = 500
-    log_every: int = 50
-    save_minutes: float = 10.0
-    keep: int = 2
+    """Whether `torch.compile` compiles the blocks."""
+    grad_checkpointing: bool = False
+    """Whether the backward pass computes the blocks again, to save memory."""
+    num_workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Processes that load data; 0 loads in the training process."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of weights, order, crops and rain."""
+    val_every: Interval = 500
+    """Steps between two validations."""
+    log_every: Interval = 50
+    """Steps between two lines of the log."""
+    log_with: Annotated[tuple[Tracker, ...], Field(strict=False)] = ()
+    """Experiment trackers that receive the log too, by their names in Accelerate; each needs its
+    package installed."""
+    save_every_minutes: Annotated[float, Field(ge=0, le=1e6)] = 10.0
+    """Minutes between two checkpoints from which a killed run can resume."""
+    keep_checkpoints: Interval = 2
+    """Number of checkpoints that are kept."""
 
-    def __post_init__(self) -> None:
-        for name in ("patch", "batch", "validate_every", "log_every", "keep"):
-            if getattr(self, name) < 1:
-                raise NerdrainError(f"{name} must be 1 or more.")
-        if self.held_back < 2:
-            raise NerdrainError("held_back must be 2 or more, or nothing is left to train on.")
-        for name in ("clip", "jump", "warmup", "final_rate", "seed", "workers", "save_minutes"):
-            if getattr(self, name) < 0:
-                raise NerdrainError(f"{name} must be 0 or more.")
-        if min(self.epochs, self.steps) < 0 or (self.epochs > 0) == (self.steps > 0):
-            raise NerdrainError("give either epochs or steps, 1 or more, and leave the other at 0.")
-        if not 0 <= self.average < 1 or self.rate <= 0:
-            raise NerdrainError("average must be in [0, 1), and rate above 0.")
-        if max(self.rate, self.final_rate) > 1e6 or self.seed >= 2**32:
-            raise NerdrainError("rate and final_rate must be 1e6 or less, and seed below 2**32.")
-        if not 0 <= self.dry <= 1:
-            raise NerdrainError("dry is a share: give a number in [0, 1].")
-        choices = {"model": PRESETS, "precision": PRECISIONS, "scale_rate": RATE_SCALINGS}
-        for name, known in choices.items():
-            if (value := getattr(self, name)) not in known:
-                raise NerdrainError(f"{name}: {value}: choose one of {', '.join(known)}.")
-        for name in self.weights:
-            _known(name, asdict(LossWeights()), "weights: there is no loss term")
-        for name in self.changes:
-            _known(name, PRESETS[self.model].model_dump(), "No such configuration field:")
-        self._check_progressive()
-
-    def _check_progressive(self) -> None:
-        kinds = {"share": (int, float), "patch": (int,), "batch": (int,)}
-        for part in self.progressive:
-            numbers = all(type(v) in kinds.get(k, ()) and v > 0 for k, v in part.items())
-            if part.keys() != kinds.keys() or not numbers:
-                form = "{share: 0.5, patch: 64, batch: 4}"
-                raise NerdrainError(f"progressive: {part}: write each part as {form}.")
-        total = sum(part["share"] for part in self.progressive)
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.epochs > 0) == (self.max_steps > 0):
+            raise NerdrainError("give either epochs or max_steps, and leave the other at 0.")
+        if self.pairs is not None and self.photos is not None:
+            raise NerdrainError("photos and pairs are both given: set the one to train on.")
+        total = sum(stage.fraction for stage in self.progressive)
         if self.progressive and not math.isclose(total, 1, abs_tol=1e-6):
-            raise NerdrainError(f"progressive: the shares sum to {total:g}; make it 1.")
+            raise NerdrainError(f"progressive: the fractions sum to {total:g}; make it 1.")
         if self.progressive and self.epochs:
-            raise NerdrainError("progressive goes with steps, not with epochs.")
+            raise NerdrainError("progressive needs max_steps; it does not work with epochs.")
+        try:
+            _ = self.config
+        except NerdrainError as error:
+            raise NerdrainError(f"overrides: {error}") from None
+        return self
 
     @property
     def config(self) -> NeRDRainConfig:
-        """The network that the recipe trains."""
-        return PRESETS[self.model].with_changes(**self.changes)
+        """The configuration of the network that the recipe trains."""
+        return PRESETS[self.model].with_changes(**self.overrides)
+
+    def with_changes(self, **changes: Any) -> Recipe:
+        """A copy with some settings changed, checked like a new recipe."""
+        return Recipe(**(self.model_dump() | changes))
 
     def to_yaml(self) -> str:
-        """The recipe as a file that `read_recipe` reads back."""
-        return yaml.safe_dump(asdict(self), sort_keys=False)
+        """The recipe as the text of a file that `read_recipe` reads."""
+        yaml, text = YAML(typ="safe", pure=True), io.StringIO()
+        yaml.default_flow_style = False
+        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+        yaml.dump(self.model_dump(mode="json"), text)
+        return text.getvalue()
 
 
 def find_recipe(name: str | Path) -> Path:
-    """The file that a path or a shipped name, e.g. "ablations/table-5-none", stands for."""
+    """The file of a recipe, given by its path or its shipped name, e.g. "ablations/table-5-none".
+
+    Raises:
+        NerdrainError: There is no such recipe.
+    """
     for path in (Path(name), shipped_folder("recipes") / f"{name}.yaml"):
         if path.is_file():
             return path
@@ -159,101 +219,87 @@ def find_recipe(name: str | Path) -> Path:
 
 
 def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) -> Recipe:
-    """A recipe from a YAML file, some of its values replaced.
+    """Read a recipe from a YAML file, and replace some of its values.
 
     Args:
-        path: The file, or the name of a shipped one; missing keys keep the defaults of `Recipe`. A
-            key ``extends`` names a file beside it whose values it replaces.
-        overrides: Values as YAML text; a dot reaches inside, ``{"changes.width": "8"}``.
+        path: The file, or the name of a shipped recipe; missing keys keep the defaults of `Recipe`.
+            The key ``extends`` names another recipe, relative to the file, whose values the file
+            replaces.
+        overrides: Values as YAML text; a dot sets one inside another,
+            ``{"overrides.width": "8"}``.
 
     Raises:
-        NerdrainError: No such file, no recipe, an unknown key (the nearest is named), a bad value.
+        NerdrainError: There is no such file, or it is not a recipe; the sentence names the file.
     """
     path = find_recipe(path)
     try:
-        return _recipe(_overridden(_values(path), overrides or {}))
+        return Recipe(**_override(_read_values(path), overrides or {}))
     except NerdrainError as error:
         raise NerdrainError(f"{path}: {error}") from None
 
 
-def _values(path: Path, depth: int = 0) -> dict[str, Any]:
-    """What a file and those that it extends say."""
-    values = read_mapping(path, f"extends: {path.name}: " * (depth > 0))
-    if (base := values.pop("extends", None)) is None:
+def _read_yaml(text: str) -> Any:
+    """The plain values of a YAML text: mappings, lists, text, numbers, booleans and null.
+
+    Raises:
+        ValueError: It is not YAML, or it has what no recipe needs. The message says where and why,
+            and quotes nothing of the text.
+    """
+    yaml, depth = YAML(typ="safe", pure=True), 0
+    try:
+        for event in yaml.parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if isinstance(event, AliasEvent) or depth > DEEPEST:
+                raise MarkedYAMLError(problem_mark=event.start_mark)
+        return json.loads(json.dumps(yaml.load(text)))
+    except Exception as error:  # damaged text makes the reader fail in many ways
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        where = f"line {mark.line + 1}" if mark else "not YAML"
+        twice = ": a key appears twice" if isinstance(error, DuplicateKeyError) else ""
+        raise ValueError(where + twice) from None
+
+
+def _read_values(path: Path, depth: int = 0) -> dict[str, Any]:
+    """The values of a file and of the recipes that it extends."""
+    values: Any = None
+    why = ""
+    try:
+        if path.stat().st_size <= LARGEST_FILE:
+            values = _read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = f" ({error})"
+    known = {*Recipe.model_fields, EXTENDS}
+    if (
+        not isinstance(values, dict)
+        or not values
+        or (depth and values.keys() - known)  # nothing of another program's file is printed
+    ):
+        which = f"extends: {path.name}: " if depth else ""
+        raise NerdrainError(
+            f"{which}not a recipe{why}; write `key: value` lines, as in `recipes/`."
+        )
+    if (base := values.pop(EXTENDS, None)) is None:
         return values
     beside = path.parent / str(base)
-    if not beside.is_file() or depth > 4:
-        raise NerdrainError(f"extends: {base}: there is no such recipe beside it.")
-    return _values(beside, depth + 1) | values
+    if len(str(base)) > 200 or not beside.is_file() or depth > 4:
+        raise NerdrainError(f"extends: {reprlib.repr(base)}: there is no such recipe beside it.")
+    return _read_values(beside, depth + 1) | values
 
 
-def _overridden(values: dict[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
-    """The recipe's values with those of `--set` in their place."""
+def _override(values: dict[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
+    """The values of a recipe, some of them replaced by those of `--set`."""
     for key, text in overrides.items():
         try:
-            value = read_yaml(text)
+            value = _read_yaml(text)
         except ValueError:
             raise NerdrainError(f"--set {key}={text}: the value is not YAML; quote it.") from None
         head, _, inner = key.partition(".")
         if not inner:
             values = {**values, head: value}
-            if head in ("steps", "epochs") and value:  # the one replaces the other
-                values["epochs" if head == "steps" else "steps"] = 0
+            if head in ("max_steps", "epochs") and value:  # one replaces the other
+                values["epochs" if head == "max_steps" else "max_steps"] = 0
         elif isinstance(values.get(head, {}), dict):
             values = {**values, head: {**values.get(head, {}), inner: value}}
         else:
             raise NerdrainError(f"--set {key}: {head} is one value, with nothing inside.")
     return values
-
-
-def _known(key: object, known: Mapping[str, Any], complaint: str) -> None:
-    if key not in known:
-        near = difflib.get_close_matches(str(key), known, n=1)
-        hint = f"did you mean {near[0]}" if near else f"known are {', '.join(known)}"
-        raise NerdrainError(f"{complaint} {key}; {hint}.")
-
-
-def _recipe(values: Mapping[str, Any]) -> Recipe:
-    defaults = {f.name: getattr(Recipe(steps=1), f.name) for f in fields(Recipe)}
-    checked: dict[str, Any] = {}
-    for key, value in values.items():
-        _known(key, defaults, "there is no setting")
-        checked[key] = _as_type_of(key, value, defaults[key])
-    recipe = Recipe(**checked)
-    _ = recipe.config  # says now, not after an hour, that a change is not possible
-    return recipe
-
-
-def _number(key: str, value: Any, kind: str, whole: bool = False) -> float:
-    """A finite number; YAML reads 1e-4 as text, so it is read again."""
-    try:
-        number = float(value)
-        if isinstance(value, bool) or not math.isfinite(number) or (whole and number % 1):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        raise NerdrainError(f"{key}: {value!r} should be {kind}.") from None
-    return int(number) if whole else number
-
-
-def _as_type_of(key: str, value: Any, default: Any) -> Any:
-    """`value` as the setting's type."""
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise NerdrainError(f"{key}: {value!r} should be true or false.")
-        return value
-    if isinstance(default, float):
-        return _number(key, value, "a number")
-    if isinstance(default, int):
-        return _number(key, value, "a whole number", whole=True)
-    if isinstance(default, list):
-        if isinstance(value, list) and all(isinstance(part, dict) for part in value):
-            return value
-        raise NerdrainError(f"{key}: {value!r} should be a list of mappings.")
-    if isinstance(default, dict) or (key == "style" and isinstance(value, dict)):
-        if not isinstance(value, dict):
-            raise NerdrainError(f"{key}: {value!r} should be a mapping.")
-        numeric = key in ("style", "weights")
-        return {k: _number(f"{key}.{k}", v, "a number") if numeric else v for k, v in value.items()}
-    if value is None and default is not None:
-        raise NerdrainError(f"{key}: it needs a value; leave the line out for {default}.")
-    return value if value is None else str(value)

@@ -1,11 +1,12 @@
-"""The folder of a training run: what it holds, how it is written, and how a run goes on from it.
+"""The folder of a training run: its files, how they are written, and how a run resumes from it.
 
-recipe.yaml          the recipe in full
-log.csv              losses, rate and speed as the run went, and PSNR at each validation
-model.safetensors    the weights that did best on the validation images
-checkpoints/         the last few complete states, to go on from
-samples/             the same validation images at each evaluation: rainy, derained, clean
-tensorboard/         the log for TensorBoard, where it is installed
+recipe.yaml          the whole recipe
+log.csv              losses, learning rate and speed during the run, and PSNR at each validation
+model.safetensors    the weights with the best validation PSNR
+checkpoints/         the last complete states, to resume from
+samples/             the same validation images at each validation: rainy, derained, clean
+logs/                the log for TensorBoard and other trackers, if `log_with` names some
+.lock                held by the process that trains here
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import io
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from nerdrain.checkpoints.weights import WEIGHTS
@@ -30,86 +32,87 @@ from nerdrain.errors import NerdrainError
 from nerdrain.files import write_atomically
 from nerdrain.training.recipes import Recipe, read_recipe
 
-#: Settings that do not change what a run computes, and may differ when it goes on.
-FREE = ("workers", "log_every", "save_minutes", "keep")
+FREE = {"num_workers", "log_every", "log_with", "save_every_minutes", "keep_checkpoints"}
+"""Settings that do not change the result of a run, so they may differ when it resumes."""
 
 
 class RunFolder:
     """Reads and writes the folder of one run.
 
     Args:
-        path: the folder.
-        recipe: what the run does.
-        resume: whether a run that is there already goes on; else it is an error.
-        writes: False for the processes that only read, all but the first.
+        path: The folder.
+        recipe: The recipe of the run.
+        resume: Whether a run that is already in the folder resumes; otherwise it is an error.
+        writes: False for all processes but the first, which only read.
+
+    Attributes:
+        log: The rows of ``log.csv``; `save` writes them, with a column for every name.
 
     Raises:
-        NerdrainError: the folder holds a run that may not go on here.
+        NerdrainError: The folder holds a run that may not resume here.
     """
 
     def __init__(self, path: Path, recipe: Recipe, *, resume: bool, writes: bool = True) -> None:
         self.path, self.recipe, self.writes = path, recipe, writes
-        self.log = Log(path / "log.csv")
+        self.log: list[dict[str, str]] = []
         self.saved_at = time.monotonic()
-        begun = bool(self.states()) or (path / WEIGHTS).exists()  # else there is nothing to lose
+        begun = bool(self.states()) or (path / WEIGHTS).exists()  # otherwise nothing can be lost
         if begun and (path / "recipe.yaml").exists():
             if not resume:
                 raise NerdrainError(
-                    f"{path}: it already holds a run; go on with it by --resume, choose another "
+                    f"{path}: it already holds a run; resume it with --resume, choose another "
                     "folder, or move it away."
                 )
             self._check_same(read_recipe(path / "recipe.yaml"))
 
-    def begin(self) -> None:
-        """Claim the folder until the process ends.
-
-        Raises:
-            NerdrainError: another process trains in it, or it cannot be written.
-        """
-        if self.writes:
-            recipe = self.path / "recipe.yaml"
-            if recipe.is_file():
-                self._lock(recipe)
-            write_atomically(recipe, self.recipe.to_yaml().encode())
-            self._lock(recipe)
-            for part in self.path.rglob(".*.part"):  # what a killed process was writing
-                part.unlink(missing_ok=True)
-
-    def _lock(self, file: Path) -> None:
-        """Keep other processes out, where the system can: not on Windows, nor on every network."""
-        with suppress(ImportError):
-            import fcntl
-
-            self._locked = file.open("r+b")
-            try:
-                fcntl.lockf(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                reason = "another process trains in it; wait for its end, or choose another folder."
-                raise NerdrainError(f"{self.path}: {reason}") from None
-            except OSError:  # a file system without locks
-                pass
-
     def _check_same(self, before: Recipe) -> None:
-        names = [n for n in vars(before) if n not in FREE]
+        names = [name for name in Recipe.model_fields if name not in FREE]
         differ = [n for n in names if getattr(before, n) != getattr(self.recipe, n)]
         if differ:
             raise NerdrainError(
-                f"{self.path}: its recipe differs in {', '.join(differ)}; go on with the same "
+                f"{self.path}: its recipe differs in {', '.join(differ)}; resume with the same "
                 "recipe, or begin a run in another folder."
             )
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Keep other processes out of the folder, and write the recipe.
+
+        Raises:
+            NerdrainError: Another process trains in the folder, or it cannot be written.
+        """
+        if not self.writes:
+            yield
+            return
+        lock = FileLock(self.path / ".lock")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
+        except Timeout:
+            reason = "another process trains in it; wait for its end, or choose another folder."
+            raise NerdrainError(f"{self.path}: {reason}") from None
+        except OSError:  # a file system without locks; if it cannot be written, the recipe says so
+            pass
+        try:
+            write_atomically(self.path / "recipe.yaml", self.recipe.to_yaml().encode())
+            for part in self.path.rglob(".*.part"):  # left by a killed process
+                part.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
 
     def states(self) -> list[Path]:
         """The files of complete states, oldest first."""
         return sorted((self.path / "checkpoints").glob("step-[0-9]*.pt"))
 
     def load(self, restore: Callable[[Mapping[str, Any]], object] = dict) -> dict[str, Any] | None:
-        """The newest state that can be read, on the CPU; None where the run has none.
+        """The newest readable state, on the CPU; None if the run has no state.
 
         Args:
-            restore: Is given the state; one that it cannot take counts as one that cannot be read.
+            restore: Called with the state; if it fails, the state counts as unreadable.
 
         Raises:
-            NerdrainError: there are states and none can be read.
+            NerdrainError: There are states, and none is readable.
         """
         broken: list[str] = []
         for path in reversed(self.states()):
@@ -120,146 +123,104 @@ class RunFolder:
             except Exception:  # a damaged file can make the reader fail in any way
                 broken.append(path.name)
                 continue
-            self.log.resume(step)
+            self._read_log(step)
             return state
         if broken:
             raise NerdrainError(
-                f"{self.path}: no checkpoint can be read ({', '.join(broken)}); begin anew in "
-                "another folder, with `init` set to the run's model.safetensors."
+                f"{self.path}: no checkpoint can be read ({', '.join(broken)}); start a new run in "
+                "another folder, with `init_from` set to the run's model.safetensors."
             )
         return None
 
-    def due(self) -> bool:
-        """Whether it is time to save."""
-        return time.monotonic() - self.saved_at >= 60 * self.recipe.save_minutes
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Bring the log up to date and write a state whole, then remove the oldest ones.
-
-        None is removed while steps are broken: those before may be the last good ones.
-
-        Raises:
-            NerdrainError: it could not be written; the states before it are whole.
-        """
-        self.saved_at = time.monotonic()
-        if not self.writes:
-            return
-        self.log.flush()  # first: a run that goes on cuts what is too much, and cannot add
-        content = io.BytesIO()
-        torch.save(dict(state), content)
-        path = self.path / "checkpoints" / f"step-{state['step']:09d}.pt"
-        write_atomically(path, content.getvalue())
-        if not state["broken"]:  # later states than this one could not be read
-            for old in [p for p in self.states() if p <= path][: -self.recipe.keep]:
-                old.unlink(missing_ok=True)
-
-    def show(self, step: int, rows: Sequence[Sequence[np.ndarray]]) -> None:
-        """Write a picture of images (H, W, 3) in [0, 1], row by row, each row of equal sizes."""
-        if not self.writes:
-            return
-        lines = [np.concatenate(row, axis=1) for row in rows]
-        sheet = np.full((sum(r.shape[0] for r in lines), max(r.shape[1] for r in lines), 3), 255)
-        top = 0
-        for line in lines:
-            sheet[top : top + line.shape[0], : line.shape[1]] = np.rint(line.clip(0, 1) * 255)
-            top += line.shape[0]
-        content = io.BytesIO()
-        Image.fromarray(sheet.astype(np.uint8)).save(content, "JPEG", quality=90)
-        write_atomically(self.path / "samples" / f"step-{step:09d}.jpg", content.getvalue())
-
-
-class Log:
-    """``log.csv``, and the same for TensorBoard where that is installed.
-
-    Columns are those of all lines; values that a line lacks stay empty.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: list[dict[str, str]] = []
-        self._board: Any = None
-
-    def resume(self, step: int) -> None:
-        """Keep what was logged up to a step, so that a run that goes on logs nothing twice.
-
-        Raises:
-            NerdrainError: the file is not a log.
-        """
-        if self.path.is_file():
+    def _read_log(self, step: int) -> None:
+        """Read the log up to a step, so that a resumed run logs nothing twice."""
+        path = self.path / "log.csv"
+        if path.is_file():
             try:
-                with self.path.open(encoding="utf-8", newline="") as file:
+                with path.open(encoding="utf-8", newline="") as file:
                     rows = list(csv.DictReader(file, strict=True))
-                self.rows = [row for row in rows if int(row["step"]) <= step]
+                self.log = [row for row in rows if int(row["step"]) <= step]
                 if any(None in row for row in rows):
                     raise ValueError("more values than columns")
             except (KeyError, TypeError, ValueError, csv.Error):
                 raise NerdrainError(
-                    f"{self.path}: not the log of a run; put it back, or move it away and a new "
-                    "one begins."
+                    f"{path}: not the log of a run; put the log back, or move the file away to "
+                    "begin a new log."
                 ) from None
 
-    def write(self, row: Mapping[str, str]) -> None:
-        """Add a line."""
-        self.rows.append(dict(row))
-        board = self._tensorboard(int(row["step"]))
-        for name, value in row.items():
-            if value and name != "step" and board is not None:
-                board.add_scalar(name, float(value), int(row["step"]))
+    def _write_log(self) -> None:
+        if self.log:
+            text = io.StringIO()
+            columns = dict.fromkeys(name for row in self.log for name in row)
+            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.log)
+            write_atomically(self.path / "log.csv", text.getvalue().encode())
 
-    def flush(self) -> None:
-        """Bring the file up to date; it is whole at any moment."""
-        if not self.rows:
+    def is_save_due(self) -> bool:
+        """Whether `save_every_minutes` have passed since the last save."""
+        return time.monotonic() - self.saved_at >= 60 * self.recipe.save_every_minutes
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Bring the log up to date, write a state, then remove the oldest states.
+
+        No state is removed while steps are broken, because the older ones may be the last good
+        ones.
+
+        Raises:
+            NerdrainError: The state could not be written; the states before it are whole.
+        """
+        self.saved_at = time.monotonic()
+        if not self.writes:
             return
-        text = io.StringIO()
-        columns = dict.fromkeys(name for row in self.rows for name in row)
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_atomically(self.path, text.getvalue().encode())
-        if self._board is not None:
-            self._board.flush()
+        self._write_log()  # first, because a run that resumes can cut the log but not extend it
+        content = io.BytesIO()
+        torch.save(dict(state), content)
+        path = self.path / "checkpoints" / f"step-{state['step']:09d}.pt"
+        write_atomically(path, content.getvalue())
+        if not state["broken"]:  # states later than this one could not be read
+            old = [p for p in self.states() if p <= path][: -self.recipe.keep_checkpoints]
+            for other in old:
+                other.unlink(missing_ok=True)
 
-    def _tensorboard(self, step: int) -> Any:
-        if self._board is None:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                return None
-            folder = str(self.path.parent / "tensorboard")
-            self._board = SummaryWriter(folder, purge_step=step)  # type: ignore[no-untyped-call]
-        return self._board
+    def write_samples(self, step: int, rows: Sequence[Sequence[np.ndarray]]) -> None:
+        """Write one picture of images (H, W, 3) in [0, 1]; the images of a row have one size."""
+        if not self.writes:
+            return
+        lines = [np.concatenate(row, axis=1) for row in rows]
+        width = max(line.shape[1] for line in lines)
+        padded = [
+            np.pad(line, [(0, 0), (0, width - line.shape[1]), (0, 0)], constant_values=1)
+            for line in lines
+        ]
+        sheet = np.rint(np.concatenate(padded).clip(0, 1) * 255).astype(np.uint8)
+        content = io.BytesIO()
+        Image.fromarray(sheet).save(content, "JPEG", quality=90)
+        write_atomically(self.path / "samples" / f"step-{step:09d}.jpg", content.getvalue())
 
 
-class StopRequest:
-    """Whether SIGTERM or Ctrl-C asked the run to stop; a second one stops it at once.
+@contextmanager
+def catch_stop_signals() -> Iterator[list[int]]:
+    """A list that gets the number of SIGTERM or Ctrl-C (SIGINT), instead of stopping the program.
 
-    A context manager, so that the program's own handlers come back. Outside the main thread, where
-    Python hands out no signals, it never asks.
+    A second signal stops the program at once, because the first one restores its own handlers.
+    Outside the main thread, where Python delivers no signals, the list stays empty.
     """
+    received: list[int] = []
+    before: dict[int, Any] = {}
 
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._before: dict[int, Any] = {}
+    def restore() -> None:
+        while before:
+            signal.signal(*before.popitem())
 
-    def _receive(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-        self._restore()
+    def receive(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        restore()
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
-
-    def __enter__(self) -> StopRequest:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._restore()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        restore()

@@ -47,7 +47,7 @@ class TestShipped:
             assert recipe == read_recipe(RECIPES / f"{name}-{leg}.yaml")
             assert recipe.config == nerdrain.PRESETS[name]
             before = f"runs/{name}-{leg - 1}/model.safetensors" if leg > 1 else None
-            assert recipe.init == before
+            assert recipe.init_from == before
         assert files
         assert nerdrain.load_model(name).config == nerdrain.PRESETS[name]
 
@@ -57,7 +57,7 @@ class TestShipped:
             with log.open(encoding="utf-8") as lines:
                 last = list(csv.DictReader(lines))[-1]
             recipe = log.with_name(log.name.replace("log", "recipe")).with_suffix(".yaml")
-            assert int(last["step"]) == read_recipe(recipe).steps
+            assert int(last["step"]) == read_recipe(recipe).max_steps
         assert len(logs) == len(list((FOLDER / name).glob("recipe-*.yaml")))
 
     def test_the_card_gives_the_command_that_measures(self, name: str) -> None:

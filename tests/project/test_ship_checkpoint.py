@@ -21,7 +21,7 @@ def test_a_run_is_shipped_with_its_recipes_logs_and_digest(
     assert spec is not None and spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    file = recipe_file(tmp_path, make_photos(tmp_path / "photos"), steps=1)
+    file = recipe_file(tmp_path, make_photos(tmp_path / "photos"), max_steps=1)
     runs = [train(file, {}, tmp_path / f"new-model-{leg}", "cpu") for leg in (1, 2)]
     shipped = tmp_path / "shipped"
     monkeypatch.setattr(tool, "models_folder", lambda: shipped)

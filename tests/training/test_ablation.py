@@ -1,12 +1,12 @@
 """Ablations: the runs that a table needs, what they measure, and what their seeds support."""
 
+import json
 import math
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from scipy import stats
 from training_help import SMALL
 
@@ -24,20 +24,26 @@ from nerdrain.training.ablation import (
     table_rows,
     write_results,
 )
-from nerdrain.training.recipes import read_recipe
+from nerdrain.training.recipes import RainStyles, read_recipe
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     file = tmp_path / "tiny.yaml"
-    values = {"changes": SMALL, "steps": 2, "patch": 16, "batch": 1, "validate_every": 100}
-    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    values = {
+        "overrides": SMALL,
+        "max_steps": 2,
+        "patch_size": 16,
+        "batch_size": 1,
+        "val_every": 100,
+    }
+    file.write_text(json.dumps(values), encoding="utf-8")
     return file
 
 
 def results(table: int, **psnrs: list[float]) -> list[Result]:
     return [
-        Result(table, row, "paper", seed, psnr, 1.0)
+        Result(table=table, row=row, fidelity="paper", seed=seed, psnr=psnr, minutes=1.0)
         for row, values in psnrs.items()
         for seed, psnr in enumerate(values)
     ]
@@ -48,11 +54,11 @@ def test_every_row_runs_in_both_fidelities_with_every_seed(table: int) -> None:
     runs = plan_ablation(table, "small", 2)
     rows = ABLATIONS[table].trainable
     assert len({run.name for run in runs}) == len(runs) == len(rows) * 2 * 2
+    assert {run.fidelity for run in runs} == {"paper", "released"}
     for run in runs:
-        assert run.recipe.config.fidelity == run.fidelity
         for name, value in (run.variant.changes or {}).items():
             assert getattr(run.recipe.config, name) == value
-        assert (run.recipe.style, run.recipe.seed) == (ABLATIONS[table].style, run.seed)
+        assert run.recipe.rain_style == RainStyles(**{ABLATIONS[table].style: 1})
 
 
 def test_what_is_not_there_is_named() -> None:
@@ -84,7 +90,7 @@ def test_runs_at_once_are_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             self.run = run
 
         def result(self) -> Result:
-            return Result(5, self.run.variant.name, self.run.fidelity, self.run.seed, 30.0, 1.0)
+            return results(5, **{self.run.name: [30.0]})[0]
 
     class Pool:
         def __init__(self, jobs: int, mp_context: object) -> None:
@@ -127,7 +133,7 @@ def test_a_stopped_ablation_says_how_it_goes_on(
 
 def test_a_network_that_does_nothing_gains_nothing() -> None:
     """With its output convolutions at zero, a network returns the rainy image."""
-    model = NeRDRain(read_recipe("small", {"changes.width": "4"}).config).eval()
+    model = NeRDRain(read_recipe("small", {"overrides.width": "4"}).config).eval()
     for scale in model.scales.values():
         scale.output.weight.data.zero_()
     from nerdrain.data.photos import load_photo, photo_names
@@ -149,18 +155,18 @@ def test_a_comparison_is_a_paired_t_interval() -> None:
     assert c.gap == pytest.approx(-0.5666667)
     assert (c.gap - c.half_width, c.gap + c.half_width) == pytest.approx(interval)
     assert (c.mean, c.spread) == pytest.approx((np.mean(mine), np.std(mine, ddof=1)))
-    assert c.told_apart == (stats.ttest_rel(mine, ours).pvalue < 0.05)
+    assert c.significant == (stats.ttest_rel(mine, ours).pvalue < 0.05)
     one = compare(results(5, bfpu=[30.0], none=[10.0]), ABLATIONS[5], "none", "paper")
     assert math.isnan(one.half_width)
-    assert not one.told_apart  # one seed supports nothing
+    assert not one.significant  # one seed supports nothing
 
 
-def test_the_table_says_what_is_not_told_apart() -> None:
+def test_the_table_says_which_gaps_are_not_significant() -> None:
     some = results(5, bfpu=[30.0, 31.0, 32.0], none=[29.0, 30.01, 31.0], concat=[30.1, 30.9, 32.0])
     heading, none, concat, bfpu = table_rows(some, 5)
     assert heading[2:] == ["paper, Rain200H", 'here, "paper"', 'here, "released"']
     assert none == ["none", "no feedback", "32.30", "30.00 ± 1.00 (-1.00 ± 0.01)", "-"]
-    assert concat[3].endswith("(+0.00 ± 0.25, not told apart)")
+    assert concat[3].endswith("(+0.00 ± 0.25, not significant)")
     assert bfpu[3] == "31.00 ± 1.00"
     mprnet = table_rows([], 6)[1]
     assert mprnet == ["mprnet", "MPRNet", "39.47", "-", "-"]

@@ -16,7 +16,7 @@ from nerdrain.data.synthetic import SyntheticRain, TrainingCrops
 from nerdrain.errors import NerdrainError
 from nerdrain.training.batches import (
     MOST_VALIDATED,
-    Part,
+    StageSteps,
     Stream,
     TrainingData,
     middle,
@@ -65,19 +65,19 @@ def test_a_sample_is_the_item_of_its_place() -> None:
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 6))
 def test_processes_share_a_batch_without_rest(processes: int, each: int, step: int) -> None:
-    part = Part(first=2, last=20, sample=11, patch=8, batch=processes * each)
-    shares = [part.samples(2 + step, rank, processes) for rank in range(processes)]
+    stage = StageSteps(2, 20, sample=11, patch_size=8, batch_size=processes * each)
+    shares = [stage.samples(2 + step, rank, processes) for rank in range(processes)]
     assert {len(share) for share in shares} == {each}
-    assert sorted(n for share in shares for n in share) == part.samples(2 + step)
-    assert part.samples(2 + step)[0] == 11 + step * part.batch
+    assert sorted(n for share in shares for n in share) == stage.samples(2 + step)
+    assert stage.samples(2 + step)[0] == 11 + step * stage.batch_size
 
 
 def test_batches_are_the_same_from_any_step_and_with_workers(photos: Path) -> None:
-    recipe = small_recipe(photos=str(photos), patch=16, batch=4, steps=5)
+    recipe = small_recipe(photos=str(photos), patch_size=16, batch_size=4, max_steps=5)
     whole = list(TrainingData(recipe).batches())
     assert len(whole) == 5
     later = list(TrainingData(recipe).batches(3))
-    worked = list(TrainingData(small_recipe(**(vars(recipe) | {"workers": 2}))).batches(3))
+    worked = list(TrainingData(recipe.with_changes(num_workers=2)).batches(3))
     for some in (later, worked):
         assert len(some) == 2
         for got, expected in zip(some, whole[3:], strict=True):
@@ -85,21 +85,24 @@ def test_batches_are_the_same_from_any_step_and_with_workers(photos: Path) -> No
 
 
 def test_two_processes_read_one_batch(photos: Path) -> None:
-    data = TrainingData(small_recipe(photos=str(photos), patch=16, batch=4))
+    data = TrainingData(small_recipe(photos=str(photos), patch_size=16, batch_size=4))
     (whole, *_), (a, *_), (b, *_) = (
         list(data.batches(rank=r, processes=n)) for r, n in ((0, 1), (0, 2), (1, 2))
     )
     torch.testing.assert_close(torch.stack([a[0], b[0]], 1).flatten(0, 1), whole[0])
     with pytest.raises(
-        NerdrainError, match="batch of 4 cannot be shared by 3 processes: set batch"
+        NerdrainError, match="3 processes cannot share a batch of 4: set batch_size"
     ):
         next(data.batches(processes=3))
 
 
 def test_progressive_parts_follow_each_other(photos: Path) -> None:
-    parts = [{"share": 0.5, "patch": 8, "batch": 4}, {"share": 0.5, "patch": 16, "batch": 2}]
-    data = TrainingData(small_recipe(photos=str(photos), steps=5, progressive=parts))
-    assert data.parts == [Part(0, 2, 0, 8, 4), Part(2, 5, 8, 16, 2)]
+    stages = [
+        {"fraction": 0.5, "patch_size": 8, "batch_size": 4},
+        {"fraction": 0.5, "patch_size": 16, "batch_size": 2},
+    ]
+    data = TrainingData(small_recipe(photos=str(photos), max_steps=5, progressive=stages))
+    assert data.stages == [StageSteps(0, 2, 0, 8, 4), StageSteps(2, 5, 8, 16, 2)]
     shapes = [tuple(rainy.shape) for rainy, _ in data.batches()]
     assert shapes == [(4, 3, 8, 8)] * 2 + [(2, 3, 16, 16)] * 3
     assert [data.epoch(step) for step in range(5)] == [0, 0, 1, 1, 1]  # 7 photographs
@@ -108,7 +111,7 @@ def test_progressive_parts_follow_each_other(photos: Path) -> None:
 
 
 def test_epochs_are_counted_in_steps(photos: Path) -> None:
-    data = TrainingData(small_recipe(photos=str(photos), epochs=3, batch=2, patch=8))
+    data = TrainingData(small_recipe(photos=str(photos), epochs=3, batch_size=2, patch_size=8))
     assert (data.size, data.steps) == (7, 11)  # 21 samples in pairs; the last is shared with more
     assert [data.epoch(step) for step in range(11)] == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
 
@@ -170,7 +173,7 @@ def test_no_background_is_trained_and_validated_on(
 
 def test_real_pairs_are_validated_on_a_few_of_those_held_back(tmp_path: Path) -> None:
     root = make_set(tmp_path, "nerdrain", 2 * MOST_VALIDATED + 8, 1)
-    data = TrainingData(small_recipe(pairs=str(root), held_back=2, patch=8))
+    data = TrainingData(small_recipe(pairs=str(root), holdout_every=2, patch_size=8))
     assert data.size == MOST_VALIDATED + 4
     pairs = data.validation()
     assert list(pairs) == ["pairs"]

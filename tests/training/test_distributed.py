@@ -35,8 +35,8 @@ def test_two_processes_against_one(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos")
     unets = {"width": 4, "blocks": [1, 1, 1], "inr_hidden": 8, "unets": [0, 1, 3]}
     file = recipe_file(
-        tmp_path, photos, changes=unets | {"fidelity": "released"}, patch=16, batch=4,
-        steps=STEPS, rate=1e-4, average=0.9, clip=1.0, log_every=1, validate_every=STEPS,
+        tmp_path, photos, overrides=unets | {"fidelity": "released"}, patch_size=16, batch_size=4,
+        max_steps=STEPS, lr=1e-4, ema_decay=0.9, grad_clip=1.0, log_every=1, val_every=STEPS,
     )  # fmt: skip
     one = train(file, {}, tmp_path / "one", "cpu")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -63,16 +63,18 @@ def test_two_processes_against_one(tmp_path: Path) -> None:
 
 
 def test_each_sample_is_seen_once_an_epoch_by_one_of_two(tmp_path: Path) -> None:
-    file = recipe_file(tmp_path, make_photos(tmp_path / "photos"), patch=8, batch=2, steps=14)
+    file = recipe_file(
+        tmp_path, make_photos(tmp_path / "photos"), patch_size=8, batch_size=2, max_steps=14
+    )
     data = TrainingData(read_recipe(file))
     assert data.size == 7
-    (part,) = data.parts
-    stream = data.stream(part.patch)
+    (stage,) = data.stages
+    stream = data.stream(stage.patch_size)
     for epoch in range(4):  # seven steps of two are two epochs: batches go on into the next
         seen = [
             stream.place(n)
             for step in range(14)
             for rank in range(2)
-            for n in part.samples(step, rank, 2)
+            for n in stage.samples(step, rank, 2)
         ]
         assert sorted(i for e, i in seen if e == epoch) == list(range(7))

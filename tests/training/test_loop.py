@@ -1,4 +1,4 @@
-"""The training loop: schedule, optimiser, guards, what a run writes, and that it learns."""
+"""The training loop: schedule, optimizer, guards, what a run writes, and that it learns."""
 
 import csv
 import math
@@ -17,17 +17,15 @@ from PIL import Image
 from training_help import SMALL, make_photos, recipe_file, small_recipe
 
 import nerdrain
-from nerdrain.checkpoints import weights as checkpoints
 from nerdrain.errors import NerdrainError
 from nerdrain.model.network import NeRDRain
 from nerdrain.model.transformer import TransformerBlock
 from nerdrain.training import loop as training
-from nerdrain.training.batches import TrainingData, told_as_here
-from nerdrain.training.execution import with_options
-from nerdrain.training.loop import learning_rate, set_rate, train
+from nerdrain.training.batches import TrainingData, explain_worker_errors
+from nerdrain.training.execution import make_accelerator, with_options
+from nerdrain.training.loop import EMA, Trainer, learning_rate, set_lr, train
 from nerdrain.training.recipes import Recipe, read_recipe
-from nerdrain.training.runs import Log, RunFolder
-from nerdrain.training.state import RunState, WeightAverage
+from nerdrain.training.runs import RunFolder
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ def log_of(run: Path) -> list[dict[str, str]]:
 
 
 def test_learning_rate_is_the_closed_form() -> None:
-    recipe = small_recipe(steps=101, warmup=10, rate=1e-4, final_rate=1e-6)
+    recipe = small_recipe(max_steps=101, warmup=10, lr=1e-4, min_lr=1e-6)
     assert learning_rate(0, 101, recipe) == 0
     assert learning_rate(5, 101, recipe) == pytest.approx(5e-5)
     assert learning_rate(10, 101, recipe) == pytest.approx(1e-4)
@@ -63,19 +61,19 @@ def test_every_epoch_of_the_papers_recipe_has_its_rate(name: str, peak: float) -
 
 
 def test_a_rate_holds_for_an_epoch_or_a_step(photos: Path) -> None:
-    optimiser = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
-    data = TrainingData(small_recipe(photos=str(photos), epochs=4, warmup=2, batch=1, rate=1.0))
-    rates = [set_rate(optimiser, step, data) for step in range(data.steps)]
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    data = TrainingData(small_recipe(photos=str(photos), epochs=4, warmup=2, batch_size=1, lr=1.0))
+    rates = [set_lr(optimizer, step, data) for step in range(data.steps)]
     assert rates == pytest.approx([0] * 7 + [0.5] * 7 + [1.0] * 7 + [1e-6] * 7)
-    assert optimiser.param_groups[0]["lr"] == rates[-1]
+    assert optimizer.param_groups[0]["lr"] == rates[-1]
     for scaling, factor in (("none", 1), ("sqrt", 2), ("linear", 4)):
-        recipe = small_recipe(photos=str(photos), batch=4, rate=0.1, scale_rate=scaling)
-        assert set_rate(optimiser, 0, TrainingData(recipe)) == pytest.approx(0.1 * factor)
+        recipe = small_recipe(photos=str(photos), batch_size=4, lr=0.1, lr_scaling=scaling)
+        assert set_lr(optimizer, 0, TrainingData(recipe)) == pytest.approx(0.1 * factor)
 
 
 def test_the_average_follows_a_constant_and_decay_0_copies() -> None:
     model = NeRDRain(small_recipe().config)
-    average, copied = WeightAverage(model, 0.9), WeightAverage(model, 0.0)
+    average, copied = EMA(model, 0.9), EMA(model, 0.0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1.0)
@@ -95,7 +93,7 @@ def test_the_average_is_the_closed_form() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    average = WeightAverage(model, 0.5)
+    average = EMA(model, 0.5)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(1.0)
@@ -122,7 +120,7 @@ def test_a_run_writes_what_its_module_lists(tmp_path: Path, photos: Path) -> Non
     ]
     with Image.open(run / "samples" / "step-000000004.jpg") as sheet:
         assert sheet.size == (3 * 48, 4 * 40)  # two photographs of each style, three images a row
-    with pytest.raises(NerdrainError, match="already holds a run; go on with it by --resume"):
+    with pytest.raises(NerdrainError, match="already holds a run; resume it with --resume"):
         train(file, {}, tmp_path / "run", "cpu")
 
 
@@ -132,11 +130,11 @@ def test_it_learns_on_the_repositorys_photographs(tmp_path: Path) -> None:
     Two are asked for: a processor that rounds in another order takes another path.
     """
     settings = {
-        "steps": 60, "patch": 48, "batch": 2, "rate": 4e-3, "warmup": 5, "clip": 1.0,
-        "average": 0.9, "validate_every": 60,
+        "max_steps": 60, "patch_size": 48, "batch_size": 2, "lr": 4e-3, "warmup": 5,
+        "grad_clip": 1.0, "ema_decay": 0.9, "val_every": 60,
     }  # fmt: skip
     file = recipe_file(tmp_path, None, **settings)
-    untrained = train(file, {"rate": "1e-30", "final_rate": "0"}, tmp_path / "a", "cpu")
+    untrained = train(file, {"lr": "1e-30", "min_lr": "0", "max_steps": "1"}, tmp_path / "a", "cpu")
     trained = train(file, {}, tmp_path / "b", "cpu")
     before, after = (float(log_of(run)[-1]["psnr_heavy"]) for run in (untrained, trained))
     assert after - before > 2.0, (before, after)
@@ -148,7 +146,7 @@ def test_real_pairs_train_too(tmp_path: Path, photos: Path) -> None:
         folder.mkdir(parents=True)
         for path in photos.iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
-    file = recipe_file(tmp_path, None, pairs=str(tmp_path / "set"), epochs=1, batch=7)
+    file = recipe_file(tmp_path, None, pairs=str(tmp_path / "set"), epochs=1, batch_size=7)
     run = train(file, run_dir=tmp_path / "run", device="cpu")
     (row,) = log_of(run)
     assert (row["step"], row["psnr_pairs"]) == ("1", row["psnr_mean"])
@@ -156,11 +154,11 @@ def test_real_pairs_train_too(tmp_path: Path, photos: Path) -> None:
 
 def test_options_compute_the_same(tmp_path: Path, photos: Path) -> None:
     """Memory formats and recomputed blocks change no result beyond rounding; bfloat16 hardly."""
-    file = recipe_file(tmp_path, photos, rate=1e-4, average=0.5)
+    file = recipe_file(tmp_path, photos, lr=1e-4, ema_decay=0.5)
     plain = float(log_of(train(file, {}, tmp_path / "plain", "cpu"))[-1]["total"])
     for option, value, tolerance in (
         ("channels_last", "true", 1e-5),
-        ("checkpointing", "true", 1e-6),
+        ("grad_checkpointing", "true", 1e-6),
         ("precision", "bf16", 3e-2),
     ):
         run = train(file, {option: value}, tmp_path / option, "cpu")
@@ -180,33 +178,36 @@ def test_compile_is_asked_for_every_block(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_run_starts_from_weights(tmp_path: Path, photos: Path) -> None:
     first = train(recipe_file(tmp_path, photos), {}, tmp_path / "first", "cpu")
     start = first / "model.safetensors"
-    recipe = small_recipe(init=str(start))
+    recipe = small_recipe(init_from=str(start))
     expected = nerdrain.load_model(start).state_dict()
     for name, value in training.start_network(recipe).state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
-    other = small_recipe(init=str(start), changes=SMALL | {"width": 6})
+    other = small_recipe(init_from=str(start), overrides=SMALL | {"width": 6})
     with pytest.raises(NerdrainError, match="is another network than the recipe's"):
         training.start_network(other)
 
 
-def state(scaler: object = None) -> RunState:
-    model = NeRDRain(small_recipe().config)
-    optimiser = torch.optim.Adam(model.parameters())
-    return RunState(model, WeightAverage(model, 0.5), optimiser, scaler)
+def trainer(scaler: object = None, **changes: object) -> Trainer:
+    recipe = small_recipe(**changes)
+    trainer = Trainer(recipe, make_accelerator(recipe, "cpu"))
+    trainer.scaler = scaler
+    return trainer
 
 
-def test_broken_steps_are_told() -> None:
-    run = state()
-    assert run.take(1.0, 1.0, 10) == ""
-    assert run.take(float("nan"), 1.0, 10) == "its loss is nan"
-    assert run.take(1.0, float("inf"), 10) == "the norm of its gradient is inf"
+def test_broken_steps_are_counted_and_explained() -> None:
+    run = trainer(max_loss_ratio=10)
+    assert run.find_fault(1.0, 1.0) == ""
+    assert run.find_fault(float("nan"), 1.0) == "its loss is nan"
+    assert run.find_fault(1.0, float("inf")) == "the norm of its gradient is inf"
     assert (run.broken, run.skipped) == (2, 2)
-    assert run.take(100.0, 1.0, 10) == ""  # too few losses to know what is usual
+    assert run.find_fault(100.0, 1.0) == ""  # too few losses to know the usual loss
     for _ in range(31):
-        assert run.take(1.0, 1.0, 10) == ""
+        assert run.find_fault(1.0, 1.0) == ""
     assert run.broken == 0
-    assert run.take(10.5, 1.0, 10) == "its loss 10.5 is over 10 times the usual 1"
-    assert run.take(10.5, 1.0, 0) == ""
+    assert run.find_fault(10.5, 1.0) == "its loss 10.5 is over 10 times the usual 1"
+    any_loss = trainer(max_loss_ratio=0)
+    any_loss.recent = run.recent
+    assert any_loss.find_fault(10.5, 1.0) == ""
 
 
 def test_half_precision_leaves_infinite_gradients_to_its_scaler() -> None:
@@ -217,9 +218,9 @@ def test_half_precision_leaves_infinite_gradients_to_its_scaler() -> None:
             self.updates += 1
 
     scaler = Scaler()
-    run = state(scaler)
-    assert run.take(1.0, float("inf"), 10) == ""
-    assert run.take(float("nan"), 1.0, 10) == "its loss is nan"
+    run = trainer(scaler)
+    assert run.find_fault(1.0, float("inf")) == ""
+    assert run.find_fault(float("nan"), 1.0) == "its loss is nan"
     assert scaler.updates == 1
 
 
@@ -236,7 +237,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
         return terms._replace(total=terms.total * math.nan) if broken else terms
 
     monkeypatch.setattr(training.HybridLoss, "forward", breaks)
-    file = recipe_file(tmp_path, photos, steps=30)
+    file = recipe_file(tmp_path, photos, max_steps=30)
     with pytest.raises(NerdrainError, match="10 steps in a row were broken; of the last, 13, its"):
         train(file, {}, tmp_path / "run", "cpu")
     assert "step 1 is skipped: its loss is nan" in capsys.readouterr().out
@@ -255,7 +256,7 @@ def test_full_memory_names_the_settings(
     monkeypatch.setattr(training.HybridLoss, "forward", full)
     file = recipe_file(tmp_path, photos)
     with pytest.raises(
-        NerdrainError, match="memory is full with 2 crops of 32 pixels: lower batch"
+        NerdrainError, match="memory is full with 2 crops of 32 pixels: lower batch_size"
     ):
         train(file, {}, tmp_path / "run", "cpu")
 
@@ -279,16 +280,16 @@ def test_a_signal_saves_and_stops(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     before = signal.getsignal(number)
-    rate = training.set_rate
+    rate = training.set_lr
 
-    def interrupting(optimiser: object, step: int, data: TrainingData) -> float:
+    def interrupting(optimizer: object, step: int, data: TrainingData) -> float:
         if step == 1:
             os.kill(os.getpid(), number)
-        return rate(optimiser, step, data)
+        return rate(optimizer, step, data)
 
-    file = recipe_file(tmp_path, photos, validate_every=100)
+    file = recipe_file(tmp_path, photos, val_every=100)
     with monkeypatch.context() as patched:
-        patched.setattr(training, "set_rate", interrupting)
+        patched.setattr(training, "set_lr", interrupting)
         with pytest.raises(NerdrainError, match="stopped after step 2 of 4, which is saved in"):
             train(file, {}, tmp_path / "run", "cpu")
     assert signal.getsignal(number) is before
@@ -299,7 +300,7 @@ def test_a_signal_saves_and_stops(
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = recipe_file(tmp_path, photos, save_minutes=0, validate_every=100, steps=6)
+    file = recipe_file(tmp_path, photos, save_every_minutes=0, val_every=100, max_steps=6)
     whole = train(file, {}, tmp_path / "whole", "cpu")
     write = os.fsync
 
@@ -311,7 +312,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("looks at open files as Linux shows them")
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoints.os, "fsync", full)
+        patched.setattr(os, "fsync", full)
         with pytest.raises(NerdrainError, match=r"step-000000004\.pt: could not be written \(No s"):
             train(file, {}, tmp_path / "run", "cpu")
     names = [path.name for path in sorted((tmp_path / "run" / "checkpoints").iterdir())]
@@ -328,17 +329,17 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
 def test_a_resumed_run_is_the_same_recipe(tmp_path: Path, photos: Path) -> None:
     file = recipe_file(tmp_path, photos)
     run = train(file, {}, tmp_path / "run", "cpu", resume=True)  # nothing there: it begins
-    again = train(file, {"workers": "1", "keep": "5"}, run, "cpu", resume=True)
+    again = train(file, {"num_workers": "1", "keep_checkpoints": "5"}, run, "cpu", resume=True)
     assert [row["step"] for row in log_of(again)] == ["2", "4"]  # it was finished
-    with pytest.raises(NerdrainError, match="its recipe differs in rate, seed; go on with the"):
-        train(file, {"rate": "1", "seed": "4"}, run, "cpu", resume=True)
+    with pytest.raises(NerdrainError, match="its recipe differs in lr, seed; resume with the"):
+        train(file, {"lr": "1", "seed": "4"}, run, "cpu", resume=True)
 
 
 def test_a_resumed_run_has_the_same_images(tmp_path: Path, photos: Path) -> None:
     file = recipe_file(tmp_path, photos)
     run = train(file, {}, tmp_path / "run", "cpu")
     photos.joinpath("5.png").rename(tmp_path / "5.png")
-    with pytest.raises(NerdrainError, match=r"run: other images than it was trained on.*put the"):
+    with pytest.raises(NerdrainError, match=r"run: the training images have changed.*put the"):
         train(file, {}, run, "cpu", resume=True)
     (tmp_path / "5.png").rename(photos / "5.png")
     train(file, {}, run, "cpu", resume=True)
@@ -352,8 +353,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, photo
     saved[1].write_bytes(saved[1].read_bytes()[:1000])
     train(file, {}, run, "cpu", resume=True)
     again = torch.load(saved[1], weights_only=True)
-    for name, value in whole["average"].items():
-        assert torch.equal(value, again["average"][name]), name
+    for name, value in whole["ema"].items():
+        assert torch.equal(value, again["ema"][name]), name
     for path in saved:
         path.write_bytes(b"nothing")
     with pytest.raises(
@@ -362,20 +363,34 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, photo
         train(file, {}, run, "cpu", resume=True)
 
 
-def test_the_log_goes_to_tensorboard_too(tmp_path: Path, photos: Path) -> None:
+def test_trackers_get_every_step_of_the_log_once(tmp_path: Path, photos: Path) -> None:
+    """A run that was killed after it logged more than it saved logs those steps again."""
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run = train(recipe_file(tmp_path, photos), {}, tmp_path / "run", "cpu")
-    events = EventAccumulator(str(run / "tensorboard"))
+    file = recipe_file(tmp_path, photos, max_steps=6, log_every=1, log_with=["tensorboard"])
+    run = train(file, {}, tmp_path / "run", "cpu")
+    (run / "checkpoints" / "step-000000006.pt").unlink()
+    train(file, {}, run, "cpu", resume=True)
+    events = EventAccumulator(str(run / "logs" / "nerdrain"))
     events.Reload()
-    values = {event.step: event.value for event in events.Scalars("psnr_mean")}
-    rows = {int(row["step"]): float(row["psnr_mean"]) for row in log_of(run)}
+    values = {event.step: event.value for event in events.Scalars("total")}
+    assert len(events.Scalars("total")) == len(values) == 6
+    rows = {int(row["step"]): float(row["total"]) for row in log_of(run)}
     assert values == pytest.approx(rows, rel=1e-6)
 
 
+def test_a_tracker_that_is_not_installed_is_named(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nerdrain.training.execution.get_available_trackers", list)
+    file = recipe_file(tmp_path, photos, log_with=["tensorboard"])
+    with pytest.raises(NerdrainError, match="log_with: tensorboard is not installed; install it"):
+        train(file, {}, tmp_path / "run", "cpu")
+
+
 def test_the_default_recipe_needs_a_length() -> None:
-    with pytest.raises(NerdrainError, match="either epochs or steps"):
+    with pytest.raises(NerdrainError, match="either epochs or max_steps"):
         Recipe()
 
 
@@ -398,19 +413,20 @@ def test_a_log_that_is_none_is_named(tmp_path: Path, photos: Path, text: str) ->
     file = recipe_file(tmp_path, photos)
     run = train(file, {}, tmp_path / "run", "cpu")
     (run / "log.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(NerdrainError, match=r"log\.csv: not the log of a run; put it back"):
+    with pytest.raises(NerdrainError, match=r"log\.csv: not the log of a run; put the log back"):
         train(file, {}, run, "cpu", resume=True)
 
 
-def test_a_log_keeps_columns_that_others_added(tmp_path: Path) -> None:
-    log = Log(tmp_path / "log.csv")
-    log.rows = [{"step": "1", "mine": "3"}, {"step": "2", "total": "4"}]
-    log.flush()
-    assert log.path.read_text(encoding="utf-8") == "step,mine,total\n1,3,\n2,,4\n"
-
-
 def saving(folder: Path, keep: int = 1) -> RunFolder:
-    return RunFolder(folder, small_recipe(keep=keep), resume=True)
+    return RunFolder(folder, small_recipe(keep_checkpoints=keep), resume=True)
+
+
+def test_a_log_keeps_columns_that_others_added(tmp_path: Path) -> None:
+    run = saving(tmp_path)
+    run.log = [{"step": "1", "mine": "3"}, {"step": "2", "total": "4"}]
+    run.save({"step": 2, "broken": 0})
+    text = (tmp_path / "log.csv").read_text(encoding="utf-8")
+    assert text == "step,mine,total\n1,3,\n2,,4\n"
 
 
 def test_good_states_stay_while_steps_are_broken(tmp_path: Path) -> None:
@@ -433,7 +449,7 @@ def test_a_later_state_that_cannot_be_read_costs_no_other(tmp_path: Path) -> Non
 
 def test_the_log_is_never_behind_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = saving(tmp_path)
-    run.log.rows = [{"step": "1"}]
+    run.log = [{"step": "1"}]
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -441,53 +457,48 @@ def test_the_log_is_never_behind_the_state(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("nerdrain.training.runs.torch.save", killed)
     with pytest.raises(KeyboardInterrupt):
         run.save({"step": 1, "broken": 0})
-    assert run.log.path.is_file()
+    assert (tmp_path / "log.csv").is_file()
 
 
 def test_a_folder_is_used_by_one_process(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
     run = saving(tmp_path)
-    (tmp_path / ".log.csv.1.part").touch()  # left by a killed process
-    run.begin()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.yaml"]
     code = (
         "import sys; from pathlib import Path; from nerdrain.training.recipes import read_recipe;"
         "from nerdrain.training.runs import RunFolder; path = Path(sys.argv[1]);"
-        "RunFolder(path, read_recipe(path / 'recipe.yaml'), resume=True).begin()"
+        "RunFolder(path, read_recipe(path / 'recipe.yaml'), resume=True).claim().__enter__()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
-    other = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "another process trains in it" in other.stderr
-    run.begin()  # its own lock is none for itself
+    (tmp_path / ".log.csv.1.part").touch()  # left by a killed process
+    with run.claim():
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "recipe.yaml"]
+        other = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "another process trains in it" in other.stderr
+    with saving(tmp_path).claim():  # it was released
+        pass
 
 
 def test_a_run_that_failed_at_its_beginning_claims_nothing(tmp_path: Path, photos: Path) -> None:
     file = recipe_file(tmp_path, photos)
-    with pytest.raises(NerdrainError, match="no mode 'fog'"):
-        train(file, {"mode": "fog"}, tmp_path / "run", "cpu")
+    with pytest.raises(NerdrainError, match="give shares of 0 or more, at least one of them above 0"):
+        train(file, {"rain_style": "{light: 0}"}, tmp_path / "run", "cpu")
     train(file, {}, tmp_path / "run", "cpu")
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_bad_image_is_told_by_any_process(tmp_path: Path, photos: Path, workers: str) -> None:
+def test_a_bad_image_is_named_by_any_process(tmp_path: Path, photos: Path, workers: str) -> None:
     for side in ("input", "target"):
         shutil.copytree(photos, tmp_path / "set" / "train" / side)
     (tmp_path / "set" / "train" / "input" / "1.png").write_bytes(b"junk")
     file = recipe_file(tmp_path, None, pairs=str(tmp_path / "set"), epochs=1)
     with pytest.raises(NerdrainError) as caught:
-        train(file, {"workers": workers}, tmp_path / "run", "cpu")
+        train(file, {"num_workers": workers}, tmp_path / "run", "cpu")
     assert str(caught.value).startswith(str(tmp_path / "set" / "train" / "input" / "1.png"))
 
 
-def test_a_killed_worker_is_told() -> None:
+def test_a_killed_worker_is_explained() -> None:
     def killed() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         raise RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error.")
         yield
 
-    with pytest.raises(NerdrainError, match="set workers lower, or to 0"):
-        next(told_as_here(killed()))
-
-
-def test_photos_beside_pairs_are_not_passed_over(photos: Path) -> None:
-    with pytest.raises(NerdrainError, match="photos and pairs are both given"):
-        TrainingData(small_recipe(photos=str(photos), pairs="set"))
+    with pytest.raises(NerdrainError, match="set num_workers lower, or to 0"):
+        next(explain_worker_errors(killed()))

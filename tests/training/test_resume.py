@@ -25,15 +25,15 @@ def train_in_this_process(file: Path, run: Path, kill_step: int, delay: float) -
     from nerdrain.training import loop as training
 
     torch.set_num_threads(1)
-    rate = training.set_rate
+    rate = training.set_lr
 
-    def killing(optimiser: object, step: int, data: object) -> float:
+    def killing(optimizer: object, step: int, data: object) -> float:
         if step == kill_step:
             kill = (os.getpid(), signal.SIGKILL)
             threading.Timer(delay, os.kill, kill).start() if delay else os.kill(*kill)
-        return rate(optimiser, step, data)  # type: ignore[arg-type]
+        return rate(optimizer, step, data)  # type: ignore[arg-type]
 
-    training.set_rate = killing  # type: ignore[assignment]
+    training.set_lr = killing  # type: ignore[assignment]
     training.train(file, {}, run, "cpu", resume=True)
 
 
@@ -41,10 +41,10 @@ def final(run: Path) -> dict[str, torch.Tensor]:
     state = torch.load(run / "checkpoints" / f"step-{STEPS:09d}.pt", weights_only=True)
     return {
         **{f"model.{n}": t for n, t in state["model"].items()},
-        **{f"average.{n}": t for n, t in state["average"].items()},
+        **{f"ema.{n}": t for n, t in state["ema"].items()},
         **{
-            f"optimiser.{i}.{n}": torch.as_tensor(v)
-            for i, moments in state["optimiser"]["state"].items()
+            f"optimizer.{i}.{n}": torch.as_tensor(v)
+            for i, moments in state["optimizer"]["state"].items()
             for n, v in moments.items()
         },
     }
@@ -56,13 +56,12 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path: Path) -> None:
     Saved after each, every second or every third step or so, the run repeats what was lost.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["nerdrain.training.loop", "torch.utils.tensorboard", "torch._dynamo"]
-    )
+    context.set_forkserver_preload(["nerdrain.training.loop", "torch._dynamo"])
     photos = make_photos(tmp_path / "photos", 5)
     file = recipe_file(
-        tmp_path, photos, steps=STEPS, patch=16, batch=2, average=0.9, clip=1.0, jump=10.0,
-        validate_every=4, log_every=1, save_minutes=0, keep=2,
+        tmp_path, photos, max_steps=STEPS, patch_size=16, batch_size=2, ema_decay=0.9,
+        grad_clip=1.0, max_loss_ratio=10.0, val_every=4, log_every=1,
+        save_every_minutes=0, keep_checkpoints=2,
     )  # fmt: skip
 
     def run_once(run: Path, kill_step: int = -1, delay: float = 0.0) -> int:

@@ -1,11 +1,9 @@
 """What the tests of training share: small pictures, a small network, and a recipe for both."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from nerdrain.training.recipes import Recipe
@@ -26,17 +24,17 @@ def make_photos(folder: Path, count: int = 9) -> Path:
 
 def small_recipe(**changes: Any) -> Recipe:
     values: dict[str, Any] = {
-        "changes": SMALL,
-        "style": "heavy",
-        "patch": 32,
-        "batch": 2,
-        "steps": 4,
-        "validate_every": 2,
+        "overrides": SMALL,
+        "rain_style": "heavy",
+        "patch_size": 32,
+        "batch_size": 2,
+        "max_steps": 4,
+        "val_every": 2,
         "log_every": 2,
-        "rate": 2e-3,
+        "lr": 2e-3,
     }
     if "epochs" in changes:
-        del values["steps"]
+        del values["max_steps"]
     return Recipe(**(values | changes))
 
 
@@ -44,5 +42,5 @@ def recipe_file(path: Path, photos: Path | None, **changes: Any) -> Path:
     """A file of `small_recipe`, with only what differs from the defaults."""
     recipe = small_recipe(photos=None if photos is None else str(photos), **changes)
     file = path / "small.yaml"
-    file.write_text(yaml.safe_dump(asdict(recipe)), encoding="utf-8")
+    file.write_text(recipe.to_yaml(), encoding="utf-8")
     return file
