@@ -20,37 +20,29 @@ from nerdrain.errors import NerdrainError
 DEVICE_VARIABLE = "NERDRAIN_DEVICE"
 
 
-def available_devices() -> list[str]:
-    """Return the devices of this machine, fastest first: some of "cuda", "mps", "cpu"."""
-    found = ["cuda"] if torch.cuda.is_available() else []
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    return [*found, "cpu"]
-
-
 def pick_device(name: str | None = None) -> torch.device:
     """Choose the device once, at the start of a program or notebook.
 
     Args:
         name: "cpu", "cuda", "cuda:1" or "mps". None uses the environment variable NERDRAIN_DEVICE;
-            if it is not set, the first of CUDA, MPS and the CPU that this machine has.
+            if it is not set, the accelerator of this machine, or the CPU if it has none.
 
     Raises:
         NerdrainError: The name is misspelt, or this machine has no such device.
     """
-    available = available_devices()
+    gpu = torch.accelerator.current_accelerator()  # the kind that this build of torch supports
+    available = [gpu.type, "cpu"] if gpu and torch.accelerator.is_available() else ["cpu"]
+    choices = f"use one of {', '.join(available)}"
     chosen = name or os.environ.get(DEVICE_VARIABLE) or available[0]
-    origin = f"{DEVICE_VARIABLE}={chosen}" if not name else f"device '{chosen}'"
+    origin = f"device '{chosen}'" if name else f"{DEVICE_VARIABLE}={chosen}"
     try:
         device = torch.device(chosen)
     except RuntimeError:
-        raise NerdrainError(
-            f"{origin} is not a valid device name; use one of {', '.join(available)}."
-        ) from None
+        raise NerdrainError(f"{origin} is not a valid device name; {choices}.") from None
     if device.type not in available:
-        raise NerdrainError(f"{origin} is not available here; use one of {', '.join(available)}.")
-    count = torch.cuda.device_count() if device.type == "cuda" else 1
-    if device.index is not None and device.index >= count:
+        raise NerdrainError(f"{origin} is not available here; {choices}.")
+    count = 1 if device.type == "cpu" else torch.accelerator.device_count()
+    if (device.index or 0) >= count:
         raise NerdrainError(f"{origin} is not available here; the largest index is {count - 1}.")
     return device
 
@@ -82,11 +74,7 @@ def describe_device(device: torch.device | str) -> str:
 
 
 def seed_everything(seed: int) -> np.random.Generator:
-    """Seed Python, NumPy and torch (all devices).
-
-    Returns:
-        A new NumPy generator with that seed, for functions that need one.
-    """
+    """Seed Python, NumPy and torch on all devices, and return a new generator with that seed."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - some libraries still use the global state
     torch.manual_seed(seed)
@@ -95,10 +83,8 @@ def seed_everything(seed: int) -> np.random.Generator:
 
 def _synchronise(device: torch.device) -> None:
     """Wait until a GPU has finished its queued work, because calls return before that."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def median_seconds(
@@ -108,13 +94,10 @@ def median_seconds(
     repeat: int = 5,
     warmup: int = 1,
 ) -> float:
-    """Time a function: the median wall-clock seconds of several calls, after warm-up calls.
+    """Time a function: the median wall-clock seconds of `repeat` calls, after warm-up calls.
 
-    Args:
-        fn: the function to call, without arguments.
-        device: its device; a GPU is synchronised before and after each call.
-        repeat: number of timed calls, at least 1.
-        warmup: number of calls before, which fill caches and choose kernels.
+    A GPU is synchronised before and after each timed call. The warm-up calls fill caches and choose
+    kernels.
 
     Raises:
         NerdrainError: `repeat` is below 1 or `warmup` is below 0.
@@ -143,11 +126,10 @@ def reset_peak_memory(device: torch.device | str) -> None:
 
 
 def peak_memory_mib(device: torch.device | str = "cpu") -> float:
-    """Return the peak memory in MiB.
+    """Return the peak memory in MiB; on Windows NaN, because Python has no function for it there.
 
     On CUDA it is the peak of all tensors since `reset_peak_memory`. On the CPU and on MPS it is the
-    largest resident set of the process since it started, including Python and torch. On Windows it
-    is NaN, because Python has no function for it there.
+    largest resident set of the process since it started, including Python and torch.
     """
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
@@ -162,19 +144,12 @@ def peak_memory_mib(device: torch.device | str = "cpu") -> float:
 def report_cost(
     device: torch.device | str, *, seconds: float, mib: float, slack: float = 5.0
 ) -> None:
-    """Print the time and memory of this process, and compare them with a chapter's promise.
+    """Print this process's CPU seconds and peak MiB, and compare them with a chapter's promise.
 
-    The time is CPU time, so other programs on the machine do not change it. `slack` allows for
-    slower processors.
-
-    Args:
-        device: the device of the chapter.
-        seconds: promised CPU seconds since the process started.
-        mib: promised peak memory, in MiB.
-        slack: factor by which the time may exceed the promise.
+    Other programs on the machine do not change CPU time. `slack` allows for slower processors.
 
     Raises:
-        AssertionError: The run took more time or memory than promised.
+        AssertionError: The memory exceeds `mib`, or the time exceeds `slack` times `seconds`.
     """
     used, peak = time.process_time(), peak_memory_mib(device)
     print(f"this run took {used:.0f} processor seconds and at most {peak:.0f} MiB on")

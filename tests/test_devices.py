@@ -27,13 +27,14 @@ from nerdrain.errors import NerdrainError
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Imitate a machine with so many CUDA devices, with or without MPS."""
+    """Imitate a machine with some devices of one accelerator, or with a CPU only."""
 
-    def build(cuda: int = 0, mps: bool = False) -> None:
+    def build(accelerator: str = "cpu", count: int = 0) -> None:
         monkeypatch.delenv("NERDRAIN_DEVICE", raising=False)
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
-        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        device = torch.device(accelerator)
+        monkeypatch.setattr(torch.accelerator, "is_available", lambda: count > 0)
+        monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: device)
+        monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
 
     build()
     return build
@@ -41,14 +42,14 @@ def machine(monkeypatch):
 
 def test_the_fastest_is_taken(machine):
     assert pick_device() == torch.device("cpu")
-    machine(mps=True)
-    assert pick_device() == torch.device("mps")
-    machine(cuda=1, mps=True)
-    assert pick_device() == torch.device("cuda")
+    for accelerator in ("mps", "cuda"):
+        machine(accelerator, 1)
+        assert pick_device() == torch.device(accelerator)
+        assert pick_device("cpu") == torch.device("cpu")
 
 
 def test_a_name_beats_the_environment_which_beats_the_default(machine, monkeypatch):
-    machine(cuda=2)
+    machine("cuda", 2)
     monkeypatch.setenv("NERDRAIN_DEVICE", "cuda:1")
     assert pick_device() == torch.device("cuda:1")
     assert pick_device("cpu") == torch.device("cpu")
@@ -64,10 +65,11 @@ def test_a_name_beats_the_environment_which_beats_the_default(machine, monkeypat
         ("mps", "device 'mps' is not available here; use one of cuda, cpu"),
         ("meta", "not available here"),
         ("cuda:2", "'cuda:2' is not available here; the largest index is 1"),
+        ("cpu:1", "'cpu:1' is not available here; the largest index is 0"),
     ],
 )
 def test_bad_names(machine, monkeypatch, name, message):
-    machine(cuda=2)
+    machine("cuda", 2)
     with pytest.raises(NerdrainError, match=message):
         pick_device(name)
     monkeypatch.setenv("NERDRAIN_DEVICE", name)
@@ -114,8 +116,7 @@ def test_median_of_the_timed_calls(monkeypatch, kind):
     clock = iter([0, 5, 10, 11, 20, 22])  # three timed calls: 5, 1 and 2 seconds
     monkeypatch.setattr(devices.time, "perf_counter", lambda: next(clock))
     log = []
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: log.append("cuda"))
-    monkeypatch.setattr(torch.mps, "synchronize", lambda: log.append("mps"))
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: log.append(device.type))
     seconds = median_seconds(lambda: log.append("call"), kind, repeat=3, warmup=2)
     assert seconds == 2
     around = [] if kind == "cpu" else [kind]
