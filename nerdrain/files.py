@@ -1,4 +1,4 @@
-"""Suffixes of image files, the folders of shipped files, and writing a file safely."""
+"""Find the images of a folder and the folders of shipped files, and write a file safely."""
 
 import os
 from contextlib import suppress
@@ -12,12 +12,29 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".we
 PACKAGE = Path(__file__).parent
 
 
-def shipped_folder(name: str) -> Path:
-    """Return a folder of shipped files, in the installed package or in the repository.
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files directly in a folder, sorted. Hidden files do not count.
 
-    Args:
-        name: "recipes" or "data/checkpoints", as in the repository.
+    Raises:
+        NerdrainError: The folder does not exist or holds no image.
     """
+    if not folder.is_dir():
+        raise NerdrainError(f"there is no folder {folder}; check the path.")
+    found = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")  # such as "._photo.jpg", which macOS adds
+        and path.is_file()
+    ]
+    if not found:
+        kinds = ", ".join(IMAGE_SUFFIXES)
+        raise NerdrainError(f"{folder} holds no image ({kinds}); subfolders are not searched.")
+    return found
+
+
+def shipped_folder(name: str) -> Path:
+    """Return the folder "recipes" or "data/checkpoints" of the installation or the repository."""
     installed = PACKAGE / "shipped" / Path(name).name
     return installed if installed.is_dir() else PACKAGE.parent / name
 

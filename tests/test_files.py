@@ -1,4 +1,4 @@
-"""files.py: a file is the old one or the whole new one, and shipped files are found."""
+"""files.py: images and shipped files are found, and a file is the old one or the whole new one."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from PIL import Image
 
 from nerdrain.data.images import save_image
 from nerdrain.errors import NerdrainError
-from nerdrain.files import IMAGE_SUFFIXES, shipped_folder, write_atomically
+from nerdrain.files import IMAGE_SUFFIXES, list_images, shipped_folder, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -52,6 +52,18 @@ def test_every_image_suffix_can_be_written(tmp_path: Path, suffix: str) -> None:
     path = save_image(Image.new("RGB", (3, 2)), tmp_path / f"image{suffix}")
     with Image.open(path) as image:
         assert image.size == (3, 2)
+
+
+def test_images_of_a_folder(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", "a.jpg", "._a.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "a.png", "b.JPG"]
+    with pytest.raises(NerdrainError, match=r"folder\.png holds no image \(\.bmp, \.gif"):
+        list_images(tmp_path / "folder.png")
+    for missing in (tmp_path / "missing", tmp_path / "a.png"):
+        with pytest.raises(NerdrainError, match=r"there is no folder .*; check the path"):
+            list_images(missing)
 
 
 @pytest.mark.parametrize("name", ["recipes", "data/checkpoints"])

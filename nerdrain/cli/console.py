@@ -9,7 +9,8 @@ from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from nerdrain.errors import ImageWarning, NerdrainError
@@ -17,9 +18,6 @@ from nerdrain.files import IMAGE_SUFFIXES
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as in shells."""
 
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest available.")
@@ -48,12 +46,6 @@ def as_sentence(error: BaseException) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def fail(message: str, code: int = 1) -> typer.Exit:
-    """Print an error to stderr, and return the exception that ends the command."""
-    typer.echo(f"nerdrain: {message}", err=True)
-    return typer.Exit(code)
-
-
 def report_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Make a command end with one sentence on stderr and exit code 1, or 130 after Ctrl-C."""
 
@@ -61,44 +53,29 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
+        except typer.Exit:  # a RuntimeError, too
+            raise
         except KeyboardInterrupt as error:
             how_far = f": {error}" if str(error) else ""  # from `Batch`
-            raise fail(f"interrupted{how_far}.", INTERRUPTED) from None
+            text, code = f"interrupted{how_far}.", 130  # as in shells
         except (NerdrainError, OSError, MemoryError, RuntimeError) as error:
-            if isinstance(error, typer.Exit):  # a RuntimeError, too
-                raise
-            raise fail(as_sentence(error)) from None
+            text, code = as_sentence(error), 1
+        typer.echo(f"nerdrain: {text}", err=True)
+        raise typer.Exit(code)
 
     return wrapper
-
-
-def find_images(folder: Path) -> dict[str, Path]:
-    """The images directly in a folder, by name without suffix.
-
-    Raises:
-        NerdrainError: there is no such folder, it holds no image, or two images of one name.
-    """
-    from nerdrain.data.pairing import images_in
-
-    if folder.is_file():
-        raise NerdrainError(f"{folder} is a file; give the folder that holds the images.")
-    if not folder.is_dir():
-        raise NerdrainError(f"there is no folder {folder}; check the path.")
-    return images_in(folder)
 
 
 def note_unread(sources: Iterable[Path]) -> None:
     """Print on stderr how many subfolders and other files of folders are not read.
 
-    Args:
-        sources: folders; files are ignored, and so are hidden files in the folders.
+    Sources that are files, and hidden files in the folders, do not count.
     """
-    subfolders = files = 0
-    for path in (path for source in sources if source.is_dir() for path in source.iterdir()):
-        if not path.name.startswith("."):
-            subfolders += path.is_dir()
-            files += path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
-    counts = ((subfolders, "subfolder", ""), (files, "file", " of unknown kind"))
+    inside = [path for source in sources if source.is_dir() for path in source.iterdir()]
+    seen = [path for path in inside if not path.name.startswith(".")]
+    folders = sum(path.is_dir() for path in seen)
+    files = sum(path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES for path in seen)
+    counts = ((folders, "subfolder", ""), (files, "file", " of unknown kind"))
     parts = [f"{count} {what}{'s' * (count > 1)}{kind}" for count, what, kind in counts if count]
     if parts:
         typer.echo(f"note: not read: {', '.join(parts)}.", err=True)
@@ -114,11 +91,7 @@ def identify(path: Path) -> set[object]:
 
 
 def protect_inputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """Check that no output would overwrite an input, not even with ``--overwrite``.
-
-    Raises:
-        NerdrainError: an output is an input, perhaps under another path.
-    """
+    """Refuse an output that is an input, perhaps under another path, even with ``--overwrite``."""
     originals = set[object]().union(*map(identify, inputs))
     for output in outputs:
         if originals & identify(output):
@@ -128,11 +101,7 @@ def protect_inputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
 
 
 def check_free(target: Path, overwrite: bool) -> None:
-    """Check that a file can be written.
-
-    Raises:
-        NerdrainError: it is a folder, or it exists and `overwrite` is false.
-    """
+    """Refuse an output that is a folder, or that exists if `overwrite` is false."""
     if target.is_dir():
         raise NerdrainError(f"{target} is a folder; name a file.")
     if target.exists() and not overwrite:
@@ -149,13 +118,7 @@ class Batch:
 
     def __init__(self, title: str, count: int) -> None:
         self.count, self.done, self.failed = count, 0, 0
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar = Progress(console=Console(stderr=True), transient=True)
         self._title = title
         self._task = self._bar.add_task(title, total=count)
 
@@ -179,7 +142,7 @@ class Batch:
     @contextlib.contextmanager
     def file(self, source: Path) -> Iterator[None]:
         """Do the work on one file: print and count an error, print an `ImageWarning` as a note."""
-        self._bar.update(self._task, description=f"{self._title} {source.name}")
+        self._bar.update(self._task, description=f"{self._title} {escape(source.name)}")
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always", ImageWarning)
             try:
@@ -194,19 +157,16 @@ class Batch:
         self.progress(0)
 
     def finish(self, summary: str, out: Path, nothing: str) -> None:
-        """Print the result to stdout, and exit with code 1 if a file failed.
+        """Print `summary` and the counts to stdout, and exit with code 1 if a file failed.
 
-        Args:
-            summary: the work that was done, e.g. "Derained".
-            out: file or folder of the results.
-            nothing: printed instead if every file failed, e.g. "No photograph was derained".
+        If every file failed, `nothing` is printed, e.g. "No photograph was derained".
         """
-        lost = f"{self.failed} failed"
-        if self.done or not self.failed:
-            failed = f" ({lost})" if self.failed else ""
-            typer.echo(f"{summary}: {self.done} of {self.count}{failed}, in {out}.")
+        failed = f"{self.failed} failed"
+        if self.failed == self.count:
+            typer.echo(f"{nothing}: {failed}.")
         else:
-            typer.echo(f"{nothing}: {lost}.")
+            note = f" ({failed})" if self.failed else ""
+            typer.echo(f"{summary}: {self.done} of {self.count}{note}, in {out}.")
         if self.failed:
             raise typer.Exit(1)
 
@@ -216,11 +176,8 @@ def print_table(
 ) -> None:
     """Print aligned columns to stdout, without line breaks in a row.
 
-    Args:
-        header: the columns' names.
-        rows: their cells.
-        numbers: index of the first column that is aligned to the right.
-        rule_after: number of rows after which a blank line follows.
+    The columns from index `numbers` on are aligned to the right. A blank line follows the first
+    `rule_after` rows.
     """
     table = Table(box=None, pad_edge=False)
     for index, title in enumerate(header):

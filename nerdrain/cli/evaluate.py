@@ -3,23 +3,15 @@
 import csv
 import io
 import math
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from nerdrain.cli.console import (
-    Overwrite,
-    check_free,
-    find_images,
-    note_unread,
-    print_table,
-    protect_inputs,
-)
+from nerdrain.cli.console import Overwrite, check_free, note_unread, print_table, protect_inputs
 from nerdrain.errors import NerdrainError
-from nerdrain.files import write_atomically
+from nerdrain.files import list_images, write_atomically
 
 
 def evaluate(
@@ -49,10 +41,10 @@ def evaluate(
         raise NerdrainError(
             f"there is no metric {metric!r}; choose one of {', '.join(METRICS)}, all."
         )
-    inputs = [find_images(folder) for folder in (restored, target)]
+    inputs = [*list_images(restored), *list_images(target)]
     note_unread([restored, target])
     if csv_file:
-        protect_inputs(chain.from_iterable(images.values() for images in inputs), [csv_file])
+        protect_inputs(inputs, [csv_file])
         check_free(csv_file, overwrite)
     names = list(METRICS) if metric == "all" else [metric]
     scores = []

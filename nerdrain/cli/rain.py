@@ -7,14 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from nerdrain.cli.console import (
-    Batch,
-    Overwrite,
-    check_free,
-    find_images,
-    note_unread,
-    protect_inputs,
-)
+from nerdrain.cli.console import Batch, Overwrite, check_free, note_unread, protect_inputs
 from nerdrain.errors import NerdrainError
 
 
@@ -47,6 +40,7 @@ def rain(
     import numpy as np
 
     from nerdrain.data.images import read_image, save_image
+    from nerdrain.data.pairing import images_in
     from nerdrain.data.rain import MODES, STYLES, Mode, add_rain
 
     for what, value, known in (("style", style, STYLES), ("mode", mode, MODES)):
@@ -54,7 +48,7 @@ def rain(
             raise NerdrainError(
                 f"there is no rain {what} {value!r}; choose one of {', '.join(known)}."
             )
-    photos = find_images(clean)
+    photos = images_in(clean)
     note_unread([clean])
     sides = (out / "input", out / "target")
     pairs = {name: [side / f"{name}.png" for side in sides] for name in photos}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from nerdrain.errors import NerdrainError
-from nerdrain.files import IMAGE_SUFFIXES
+from nerdrain.files import list_images
 
 Side = Literal["left", "right"]
 DDN_FIRST_TEST = 901  # the test images of DDN-Data are made from photographs 901..1000
@@ -59,19 +59,11 @@ def images_in(folder: Path) -> dict[str, Path]:
     Raises:
         NerdrainError: The folder does not exist, holds no image or holds two images of one name.
     """
-    if not folder.is_dir():
-        raise NerdrainError(f"there is no folder {folder}; check the path and the layout.")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith(".")  # such as "._photo.jpg", which macOS adds
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden:
-            if path.stem in found:
-                raise NerdrainError(
-                    f"{found[path.stem]} and {path.name} have the same name; keep only one of them."
-                )
-            found[path.stem] = path
-    if not found:
-        raise NerdrainError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+    for path in list_images(folder):
+        first = found.setdefault(path.stem, path)
+        if first is not path:
+            raise NerdrainError(f"{first} and {path.name} have the same name; keep only one.")
     return found
 
 

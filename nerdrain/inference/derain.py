@@ -7,7 +7,7 @@ blended (`nerdrain.inference.tiling`), so the memory does not grow with the numb
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from os import PathLike, fspath
 from typing import Literal, TypeVar
 
@@ -23,7 +23,6 @@ from nerdrain.inference.tiling import GRID, Span, blend_tiles, split_side
 
 Tile = int | Literal["auto"] | None
 Kind = TypeVar("Kind", np.ndarray, Image.Image)
-Array = np.ndarray
 Progress = Callable[[float], object]
 
 #: "auto" processes an image whole if pixels times network width is at most this: one megapixel at
@@ -36,14 +35,11 @@ MAX_TILE = 2**23
 def tile_size(height: int, width: int, model: nn.Module, tile: Tile = "auto") -> int | None:
     """Return the side of a tile in pixels, or None to process the whole image.
 
-    Args:
-        height: height of the image, in pixels.
-        width: width of the image, in pixels.
-        model: the memory per pixel grows with its `config.width`; 16 if it has none.
-        tile: "auto", a side in pixels, or None for the whole image of any size.
+    With "auto" the side depends on the image's size and on the model's `config.width` (16 if it has
+    none), because the memory per pixel grows with it.
 
     Raises:
-        NerdrainError: `tile` is not one of these.
+        NerdrainError: `tile` is neither "auto", None nor a side of at least 16 pixels.
     """
     if tile == "auto":
         channels = getattr(getattr(model, "config", None), "width", 16)
@@ -51,7 +47,7 @@ def tile_size(height: int, width: int, model: nn.Module, tile: Tile = "auto") ->
             return None
         return max(GRID, math.isqrt(MAX_TILE // channels) // GRID * GRID)
     if tile is not None and (not isinstance(tile, int) or tile < GRID):
-        raise NerdrainError(f'tile must be "auto", None or at least {GRID} pixels, not {tile!r}.')
+        raise NerdrainError(f'tile must be "auto" or at least {GRID} pixels, not {tile!r}.')
     return tile
 
 
@@ -100,17 +96,12 @@ class _TileRunner:
 def derain_tensor(
     x: Float[Tensor, "b 3 h w"], model: nn.Module, *, tile: Tile = "auto", overlap: int = 32
 ) -> Float[Tensor, "b 3 h w"]:
-    """Derain a batch of RGB images.
+    """Derain a batch of RGB images, floating point in [0, 1], on any device.
 
-    Args:
-        x: (B, 3, H, W), floating point in [0, 1], on any device.
-        model: a `NeRDRain`, or any module whose output is an image or has the field `full`.
-        tile: "auto", the side of a tile in pixels, or None for whole images; see `derain`.
-        overlap: pixels that neighbouring tiles share.
+    The other arguments are those of `derain`. Only single tiles are copied to the model's device.
 
     Returns:
-        A new tensor (B, 3, H, W), clamped to [0, 1], with the dtype and device of `x`. Only single
-        tiles are copied to the model's device.
+        A new tensor (B, 3, H, W), clamped to [0, 1], with the dtype and device of `x`.
 
     Raises:
         NerdrainError: The shape or dtype is different, or the tiles are too small for the overlap.
@@ -120,9 +111,8 @@ def derain_tensor(
             f"derain_tensor takes floating-point images (B, 3, H, W), not {x.dtype} "
             f"{tuple(x.shape)}; use `derain` for arrays and PIL images."
         )
-    height, width = x.shape[2:]
     runner = _TileRunner(model, tile, overlap)
-    layout = runner.layout(height, width)
+    layout = runner.layout(*x.shape[2:])
     result = torch.empty_like(x)
     for top, rows in blend_tiles(lambda ys, xs: x[..., slice(*ys), slice(*xs)], runner, *layout):
         result[..., top : top + rows.shape[2], :] = rows.clamp(0, 1).to(result)
@@ -140,42 +130,41 @@ def derain(
     """Derain one image; the result has the same type, size and bit depth.
 
     Grey images are derained as RGB, then the three channels are averaged. Alpha does not change.
-    16-bit images stay 16-bit.
+    A PIL image is rotated upright according to its EXIF orientation and keeps its EXIF and ICC
+    profile. Palette images become RGB or RGBA, black-and-white images become grey, and CMYK and
+    other colour spaces become RGB, because their own mode cannot store the result.
 
     Args:
-        image: an array (h, w), (h, w, 1), (h, w, 2: grey and alpha), (h, w, 3) or (h, w, 4: RGB and
-            alpha), uint8, uint16 or float in [0, 1]; or a PIL image. A PIL image is rotated upright
-            according to its EXIF orientation and keeps its EXIF and ICC profile. Palette images
-            become RGB or RGBA, black-and-white images become grey, and CMYK and other colour spaces
-            become RGB, because their own mode cannot store the result.
+        image: a PIL image, or an array (h, w), (h, w, 1), (h, w, 2: grey and alpha), (h, w, 3) or
+            (h, w, 4: RGB and alpha), uint8, uint16 or float in [0, 1].
         model: a `NeRDRain`, or any module whose output is an image or has the field `full`.
         tile: "auto" derains the image whole if that needs at most about 1.6 GiB (one megapixel for
             the tiny model); otherwise it uses tiles that need half of that. A number is the side of
-            a tile in pixels. None derains an image of any size whole.
+            a tile in pixels, at least 16. None derains an image of any size whole.
         overlap: pixels that neighbouring tiles share, rounded up to a multiple of 16.
         progress: called after each tile with the finished share of the image, up to 1.
 
     Raises:
-        NerdrainError: The image has an invalid type, shape, dtype or range; or `model` is not a
-            module.
+        NerdrainError: The image has an invalid type, shape, dtype or range; `model` is not a
+            module; or the tiles are too small for the overlap.
     """
     runner = _TileRunner(model, tile, overlap, progress)
     if isinstance(image, Image.Image):
         return _derain_pil(image, runner)
+    if isinstance(image, np.ndarray):
+        return _derain_array(image, runner)
     if isinstance(image, str | PathLike):
         raise NerdrainError(
             f"derain takes an image, not its path; open {fspath(image)!r} with PIL.Image.open or "
             "nerdrain.data.images.load_image first."
         )
-    if not isinstance(image, np.ndarray):
-        raise NerdrainError(
-            f"derain takes NumPy arrays and PIL images, not {type(image).__name__}; "
-            "use `derain_tensor` for tensors."
-        )
-    return _derain_array(image, runner)
+    raise NerdrainError(
+        f"derain takes NumPy arrays and PIL images, not {type(image).__name__}; use "
+        "`derain_tensor` for tensors."
+    )
 
 
-def _check_image(image: Array) -> float:
+def _check_image(image: np.ndarray) -> float:
     """Raise an error for an array that is not an image; return the value of white."""
     if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] > 4):
         raise NerdrainError(
@@ -199,35 +188,23 @@ def _check_image(image: Array) -> float:
     return 1.0
 
 
-def _derain_rows(image: Array, white: float, runner: _TileRunner) -> Iterator[tuple[int, Array]]:
-    """Derain an array (h, w, 1 or 3) in bands.
-
-    Yields:
-        Index of the first row of a band, and its rows in 0..1.
-    """
-    height, width, channels = image.shape
-    layout = runner.layout(height, width)
+def _derain_array(image: np.ndarray, runner: _TileRunner) -> np.ndarray:
+    white = _check_image(image)
+    planes = image if image.ndim == 3 else image[..., None]
+    colours = 3 if planes.shape[2] >= 3 else 1
+    result = planes.copy()  # keeps alpha
 
     def read(ys: Span, xs: Span) -> Tensor:
-        part = torch.from_numpy(image[slice(*ys), slice(*xs)].astype(np.float32))  # (h, w, c)
+        part = torch.from_numpy(planes[slice(*ys), slice(*xs), :colours].astype(np.float32))
         return (part / white).permute(2, 0, 1).expand(3, -1, -1)[None]  # (1, 3, h, w)
 
-    for top, rows in blend_tiles(read, runner, *layout):
-        rgb = rows[0].clamp(0, 1).permute(1, 2, 0)  # (n, w, 3)
-        yield top, (rgb if channels == 3 else rgb.mean(2, keepdim=True)).cpu().numpy()
-
-
-def _derain_array(image: Array, runner: _TileRunner) -> Array:
-    white = _check_image(image)
-    result = image.copy()  # keeps alpha
-    planes = image if image.ndim == 3 else image[..., None]
-    target = result if result.ndim == 3 else result[..., None]
-    colours = 3 if planes.shape[2] >= 3 else 1
-    for top, rows in _derain_rows(planes[..., :colours], white, runner):
+    for top, band in blend_tiles(read, runner, *runner.layout(*planes.shape[:2])):
+        rgb = band[0].clamp(0, 1).permute(1, 2, 0)  # (n, w, 3)
+        rows = (rgb if colours == 3 else rgb.mean(2, keepdim=True)).cpu().numpy()
         if white > 1:
             rows = np.floor(rows * white + 0.5)
-        target[top : top + len(rows), :, :colours] = rows.astype(image.dtype)
-    return result
+        result[top : top + len(rows), :, :colours] = rows
+    return result.reshape(image.shape)
 
 
 def _derain_pil(image: Image.Image, runner: _TileRunner) -> Image.Image:

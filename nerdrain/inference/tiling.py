@@ -42,8 +42,9 @@ def split_side(length: int, tile: int, overlap: int) -> list[Span]:
     tile, overlap = _round_up(tile), _round_up(overlap)
     if overlap < 0 or tile < max(GRID, 2 * overlap):
         raise NerdrainError(
-            f"tiles of {tile} pixels cannot overlap by {overlap}; give tiles of at least "
-            f"{max(GRID, 2 * overlap)} and an overlap of at least 0."
+            f"tiles of {tile} pixels cannot overlap by {overlap} (both in multiples of {GRID}); "
+            f"give tiles of at least {max(GRID, 2 * overlap)} pixels, or an overlap from 0 to "
+            f"{tile // 2 // GRID * GRID}."
         )
     if length <= tile:
         return [(0, length)]
@@ -57,14 +58,12 @@ def split_side(length: int, tile: int, overlap: int) -> list[Span]:
 def fade_weights(pieces: list[Span]) -> list[Float[Tensor, " n"]]:
     """Compute the weights of each piece: a smooth ramp where two pieces overlap, 1 elsewhere."""
     weights = [torch.ones(end - start) for start, end in pieces]
-    for left, right, (_, end), (start, _) in zip(
-        weights, weights[1:], pieces, pieces[1:], strict=False
-    ):
-        shared = end - start
+    for k in range(1, len(pieces)):
+        shared = pieces[k - 1][1] - pieces[k][0]
         if shared:
             ramp = torch.sin(math.pi / 2 * (torch.arange(shared) + 0.5) / shared) ** 2
-            right[:shared] = ramp
-            left[-shared:] = 1 - ramp
+            weights[k][:shared] = ramp
+            weights[k - 1][-shared:] = 1 - ramp
     return weights
 
 
@@ -86,22 +85,19 @@ def blend_tiles(
         columns: pieces of the width.
 
     Yields:
-        Index of the first row of a band, and its finished rows, as wide as the image. All bands
-        together are the whole image.
+        Index of the first row of a band, and its finished rows; all bands together are the image.
     """
     width = columns[-1][1]
     across = fade_weights(columns)
+    ends = [*(top for top, _ in rows[1:]), rows[-1][1]]  # of the finished rows
     carry: Tensor | None = None  # the part of the previous row of tiles that overlaps this one
-    starts = [top for top, _ in rows]
-    ends = [*starts[1:], rows[-1][1]]
     for (top, bottom), down, finished in zip(rows, fade_weights(rows), ends, strict=True):
         band: Tensor | None = None
         for (left, right), weight in zip(columns, across, strict=True):
             tile = predict(read((top, bottom), (left, right)))  # (B, 3, h, w)
             if band is None:
                 band = tile.new_zeros((*tile.shape[:2], bottom - top, width))
-            mask = (down[:, None] * weight).to(tile)  # (h, w)
-            band[..., left:right] += tile * mask
+            band[..., left:right] += tile * (down[:, None] * weight).to(tile)
         assert band is not None
         if carry is not None:
             band[..., : carry.shape[2], :] += carry

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from nerdrain import NerdrainError, derain, load_model
-from nerdrain.cli.derain import Job, check_tiles, plan_jobs
-from nerdrain.inference.tiling import split_side
+from nerdrain.cli.derain import plan_outputs
 
 
 def test_one_file(tmp_path, model, succeeds, photo, pixels):
@@ -79,18 +78,18 @@ def test_an_input_is_never_replaced(tmp_path, model, fails_in_a_sentence, photo)
 def test_each_photograph_has_its_output(tmp_path, photo):
     a, b = photo(tmp_path / "one" / "a.jpg"), photo(tmp_path / "two" / "a.jpg")
     out = tmp_path / "out"
-    assert plan_jobs([a], tmp_path / "b.PNG") == [Job(a, tmp_path / "b.PNG")]
-    assert plan_jobs([a], out) == plan_jobs([a.parent], out) == [Job(a, out / "a.jpg")]
+    assert plan_outputs([a], tmp_path / "b.PNG") == {tmp_path / "b.PNG": a}
+    assert plan_outputs([a], out) == plan_outputs([a.parent], out) == {out / "a.jpg": a}
     folder = tmp_path / "folder.png"
     folder.mkdir()
-    assert plan_jobs([a], folder) == [Job(a, folder / "a.jpg")]
+    assert plan_outputs([a], folder) == {folder / "a.jpg": a}
     for inputs in ([a, b], [a.parent]):
         with pytest.raises(NerdrainError, match="a folder is needed"):
-            plan_jobs(inputs, tmp_path / "b.png")
+            plan_outputs(inputs, tmp_path / "b.png")
     with pytest.raises(NerdrainError, match="would both become"):
-        plan_jobs([a, b], out)
-    with pytest.raises(NerdrainError, match=r"folder\.png holds no photograph \(bmp, gif"):
-        plan_jobs([folder], out)
+        plan_outputs([a, b], out)
+    with pytest.raises(NerdrainError, match=r"folder\.png holds no image \(\.bmp, \.gif"):
+        plan_outputs([folder], out)
 
 
 def test_an_output_that_is_not_an_image(tmp_path, fails_in_a_sentence, photo):
@@ -98,9 +97,10 @@ def test_an_output_that_is_not_an_image(tmp_path, fails_in_a_sentence, photo):
     text = fails_in_a_sentence("derain", source, "-o", out)
     assert "b.heic has the suffix of no image format; choose one of .bmp, " in text
     assert not out.exists()
-    assert plan_jobs([source, photo(tmp_path / "c.jpg")], out)[0].target == out / "a.jpg"
+    both = [source, photo(tmp_path / "c.jpg")]
+    assert list(plan_outputs(both, out)) == [out / "a.jpg", out / "c.jpg"]
     out.mkdir()
-    assert plan_jobs([source], out) == [Job(source, out / "a.jpg")]
+    assert plan_outputs([source], out) == {out / "a.jpg": source}
 
 
 def test_notes_are_printed(tmp_path, model, run):
@@ -118,36 +118,19 @@ def test_bad_options(tmp_path, model, fails_in_a_sentence, fails, photo):
     )
     assert "--output" in fails("derain", source, code=2)
     arguments = ("derain", source, "-o", out, "--model")
-    for tile, said in ((7, "--tile 7 is too small"), (32, "--tile 32 is too small for --overlap")):
-        text = fails_in_a_sentence(*arguments, "x", "--tile", tile)  # before the model is loaded
-        assert said in text and "--overlap" in text and "--tile whole" in text
-    assert "--tile auto, here 1440, is too small for --overlap 999" in fails_in_a_sentence(
-        *arguments, model, "--overlap", 999
-    )
+    # A small photograph needs no tiles, but tiles that do not fit are refused all the same.
+    assert "at least 16 pixels, not 7" in fails_in_a_sentence(*arguments, model, "--tile", 7)
+    for options, problem in (
+        (("--tile", 32), "tiles of 32 pixels cannot overlap by 32"),
+        (("--overlap", 999), "tiles of 1440 pixels cannot overlap by 1008"),
+    ):
+        text = fails_in_a_sentence(*arguments, model, *options)
+        assert problem in text and "give tiles of at least" in text
     assert "no such model file" in fails_in_a_sentence("derain", source, "-o", out, "--model", "x")
     assert "is not a valid device name" in fails_in_a_sentence(
         "derain", source, "-o", out, "--device", "gpuu"
     )
     assert not out.exists()
-
-
-def test_tiles_are_refused_exactly_where_they_cannot_be_cut():
-    for tile in range(1, 140):
-        for overlap in range(70):
-            try:
-                check_tiles("--tile", tile, overlap)
-            except NerdrainError as error:
-                if tile < 16:
-                    continue  # `tile_size` refuses these
-                most, least = map(
-                    int, re.findall(r"give --overlap (\d+) .*--tile (\d+)", str(error))[0]
-                )
-                split_side(500, tile, most), split_side(500, least, overlap)
-                with pytest.raises(NerdrainError):
-                    split_side(500, tile, overlap)
-            else:
-                assert tile >= 16
-                split_side(500, tile, overlap)
 
 
 @pytest.mark.parametrize(

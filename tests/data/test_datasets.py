@@ -202,7 +202,7 @@ def _add(*parts, value=1, size=(6, 4)):
             _add("train", "input", "2.jpg"),
             r"2\.jpg and 2\.png have the same name; keep only one",
         ),
-        ("nerdrain", nerdrain, "test", lambda root: None, r"no folder .*input; check the path and"),
+        ("nerdrain", nerdrain, "test", lambda root: None, r"no folder .*input; check the path"),
         (
             "rain200",
             rain200_original,

@@ -1,6 +1,7 @@
 """tiling.py: pieces that cover, weights that sum to 1, and a blend that is the whole."""
 
 import math
+import re
 from itertools import pairwise
 
 import pytest
@@ -92,3 +93,17 @@ def test_the_blend_of_disagreeing_tiles_is_a_ramp():
 def test_tiles_too_small_for_their_overlap(tile, overlap):
     with pytest.raises(NerdrainError, match="cannot overlap by"):
         split_side(1000, tile, overlap)
+
+
+def test_tiles_are_refused_with_sizes_that_fit():
+    for tile in range(1, 140):
+        for overlap in range(70):
+            if -(-overlap // GRID) * 2 * GRID <= -(-tile // GRID) * GRID:
+                split_side(500, tile, overlap)
+                continue
+            with pytest.raises(NerdrainError) as refusal:
+                split_side(500, tile, overlap)
+            least, most = map(
+                int, re.findall(r"at least (\d+) pixels, .* from 0 to (\d+)", str(refusal.value))[0]
+            )
+            split_side(500, least, overlap), split_side(500, tile, most)
