@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from statistics import mode
 
 from torch import Tensor
@@ -55,15 +55,12 @@ def released_name(name: str) -> str:
     translations = {"scales": _scale_name, "inrs": _inr_name, "feedback": _feedback_name}
     try:
         kind, scale, rest = name.split(".", 2)
-        result = translations[kind](scale, rest)
+        return translations[kind](scale, rest)
     except (KeyError, ValueError):  # a part of the name is in none of the tables
-        result = None
-    if result is None:
-        raise NerdrainError(f"The released network has no parameter like {name}.")
-    return result
+        raise NerdrainError(f"The released network has no parameter like {name}.") from None
 
 
-def _scale_name(scale: str, rest: str) -> str | None:
+def _scale_name(scale: str, rest: str) -> str:
     suffix = _SUFFIX[scale]
     if match := re.fullmatch(r"unets\.(\d+)\.(\w+\.(?:down\d\.0|up\d\.0|\w+))\.(.+)", rest):
         number, part, tail = int(match[1]) + 1, match[2], match[3]
@@ -79,22 +76,22 @@ def _scale_name(scale: str, rest: str) -> str | None:
     return {
         "embed.weight": f"patch_embed_{suffix}.proj.weight",
         "output.weight": f"output_{suffix}.weight",
-    }.get(rest)
+    }[rest]
 
 
-def _inr_name(scale: str, rest: str) -> str | None:
+def _inr_name(scale: str, rest: str) -> str:
     if match := re.fullmatch(r"decoder\.layers\.(\d)\.(\w+)", rest):
         return f"{'INR' if scale == 's1' else 'INR2'}.imnet.layers.{2 * int(match[1])}.{match[2]}"
     if match := re.fullmatch(r"expand\.(\d)\.0\.weight", rest):
         stem = "upsmall2mid" if scale == "s1" else "upmid2max"
         return f"{stem}{int(match[1]) + 1}.body.0.weight"
-    return None
+    raise KeyError(rest)
 
 
-def _feedback_name(scale: str, rest: str) -> str | None:
-    if match := re.fullmatch(r"(\d)\.(.+)\.(weight|bias)", rest):
-        return f"{_UNIT[f'{scale}.{match[1]}']}.{_WITHIN_FEEDBACK[match[2]]}.{match[3]}"
-    return None
+def _feedback_name(scale: str, rest: str) -> str:
+    number, inside = rest.split(".", 1)
+    part, kind = inside.rsplit(".", 1)
+    return f"{_UNIT[f'{scale}.{number}']}.{_WITHIN_FEEDBACK[part]}.{kind}"
 
 
 def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -121,22 +118,18 @@ def config_from_shapes(state: Mapping[str, Tensor]) -> NeRDRainConfig:
         pattern = re.compile(re.escape(stem) + r"\.(\d+)\.")
         return len({match[1] for name in state if (match := pattern.match(name))})
 
-    def three(values: Iterable[int]) -> tuple[int, int, int]:
-        a, b, c = values
-        return a, b, c
-
     # The width of most scales, so that the error names the one tensor that differs.
     width = mode(shape(f"patch_embed_{suffix}.proj.weight")[0] for suffix in _SUFFIX.values())
     levels = [f"{stem}_max1" for stem in ("encoder_level1", "encoder_level2", "latent")]
     hidden = [shape(f"{level}.0.ffn.project_in.weight")[0] // 2 for level in levels]
-    inputs = shape("INR.imnet.layers.0.weight")[1]
-    return NeRDRainConfig(
+    inr_hidden, inputs, *_ = shape("INR.imnet.layers.0.weight")
+    return NeRDRainConfig().with_changes(
         width=width,
-        blocks=three(count(level) for level in levels),
-        heads=three(shape(f"{level}.0.attn.temperature")[0] for level in levels),
+        blocks=[count(level) for level in levels],
+        heads=[shape(f"{level}.0.attn.temperature")[0] for level in levels],
         expansion=_expansion(width, hidden),
         norm="with_bias" if f"{levels[0]}.0.norm1.body.bias" in state else "bias_free",
-        inr_hidden=shape("INR.imnet.layers.0.weight")[0],
+        inr_hidden=inr_hidden,
         inr_encoding=inputs - 9 * width > 4,
         feedback="bfpu" if any(name.startswith("BF1.") for name in state) else "concat",
     )
@@ -147,11 +140,6 @@ def _expansion(width: int, hidden: list[int]) -> float:
 
     If no ratio gives all three, the one that gives most; loading then names the other tensors.
     """
-    channels = [width << level for level in range(3)]
-    ratios = [2.66]
-    for h, c in zip(hidden, channels, strict=True):
-        ratios += [h / c, (h + 0.5) / c]
-    return max(
-        ratios,
-        key=lambda ratio: sum(int(c * ratio) == h for h, c in zip(hidden, channels, strict=True)),
-    )
+    levels = [(h, width << level) for level, h in enumerate(hidden)]
+    ratios = [2.66, *(r for h, c in levels for r in (h / c, (h + 0.5) / c))]
+    return max(ratios, key=lambda ratio: sum(int(c * ratio) == h for h, c in levels))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeGuard
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -36,18 +36,17 @@ def shipped_models() -> list[str]:
 
 
 def load_model(name_or_path: str | Path, device: torch.device | str | None = None) -> NeRDRain:
-    """A network with trained weights, in evaluation mode.
+    """A network with trained weights, in evaluation mode, on the CPU by default.
 
     Args:
         name_or_path: A shipped model's name (``"nerd-rain-tiny"``), one of our ``.safetensors``
             files, a folder written by `NeRDRain.save_pretrained`, or a released ``.pth`` file.
             Nothing is downloaded; `NeRDRain.from_pretrained` can download a model.
-        device: The device of the network; the CPU by default.
+        device: The network's device.
 
     Raises:
-        NerdrainError: The model does not exist, or the file is damaged, holds something else, or
-            does not fit the network that it describes. Released files are read with
-            ``weights_only=True``, so a file that carries code is refused and its code is not run.
+        NerdrainError: The model does not exist, or the file is damaged, holds something else such
+            as code (which is not run), or does not fit the network that it describes.
     """
     path = find_weights(name_or_path)
     ours = path.suffix.lower() == ".safetensors"
@@ -83,10 +82,7 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
 
 
 def save_checkpoint(model: NeRDRain, path: str | Path) -> Path:
-    """Write one ``.safetensors`` file with the weights, the configuration and their SHA-256.
-
-    The file appears whole or not at all: it is written beside its place first.
-    """
+    """Write a ``.safetensors`` file with the weights, their SHA-256 and the configuration."""
     path = Path(path)
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     metadata = {
@@ -99,47 +95,53 @@ def save_checkpoint(model: NeRDRain, path: str | Path) -> Path:
     return path
 
 
+@contextmanager
+def explain_damage(path: Path, kind: str) -> Iterator[None]:
+    """Turn the errors of the library that reads a file into one sentence."""
+    try:
+        yield
+    except pickle.UnpicklingError:
+        raise NerdrainError(
+            f"{path}: not a plain PyTorch checkpoint: it is damaged, or holds more than tensors "
+            "(code in it was not run); copy it again, or take it from a source that you trust."
+        ) from None
+    except PermissionError as error:
+        raise NerdrainError(
+            f"{path}: could not be read ({error.strerror}); check its permissions."
+        ) from None
+    except Exception:  # torch fails on damaged files in many ways, OSError included
+        raise NerdrainError(
+            f"{path}: not a whole {kind} file; copy or download it again."
+        ) from None
+
+
 def read_safetensors(path: Path) -> NeRDRain:
-    """One of our files, checked against its own SHA-256, or one that `save_pretrained` wrote.
+    """One of our files, checked against its SHA-256, or one that `save_pretrained` wrote.
 
     The hub's mixin writes no checksum, and the configuration into ``config.json`` beside the file.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError:
+    with explain_damage(path, "safetensors"), safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if "config" in metadata and metadata.get("sha256") != fingerprint(state):
         raise NerdrainError(
-            f"{path}: not a whole safetensors file; copy or download it again."
-        ) from None
-    except OSError as error:
-        raise unreadable(path, error) from None
-    beside = path.with_name("config.json")
-    if "config" in metadata:
-        source, text = path, metadata["config"]
-        if metadata.get("sha256") != fingerprint(state):
-            raise NerdrainError(
-                f"{path}: its weights do not match their SHA-256; copy or download it again."
-            )
-    elif beside.is_file():
-        source, text = beside, beside.read_text(encoding="utf-8", errors="replace")
-    else:
+            f"{path}: its weights do not match their SHA-256; copy or download it again."
+        )
+    return network_with(read_config(path, metadata), state, path)
+
+
+def read_config(path: Path, metadata: Mapping[str, str]) -> NeRDRainConfig:
+    """The configuration in the metadata of a file, or in ``config.json`` beside it."""
+    source = path if "config" in metadata else path.with_name("config.json")
+    if not source.is_file():
         raise NerdrainError(
-            f"{path}: it has no nerdrain configuration, neither inside nor in {beside.name} beside "
+            f"{path}: it has no nerdrain configuration, neither inside nor in {source.name} beside "
             "it; give a file that `nerdrain convert`, `nerdrain train` or `save_pretrained` wrote."
         )
-    return network_with(parse_config(text, source), state, path)
-
-
-def parse_config(text: str, source: Path) -> NeRDRainConfig:
-    """The configuration that a checkpoint holds as JSON.
-
-    Raises:
-        NerdrainError: It is not one; the sentence names `source`.
-    """
     try:
+        text = metadata["config"] if source is path else source.read_text(encoding="utf-8")
         return NeRDRainConfig(**json.loads(text))
-    except (ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise NerdrainError(
             f"{source}: its configuration cannot be read ({reason}); copy the file again, or "
@@ -149,21 +151,12 @@ def parse_config(text: str, source: Path) -> NeRDRainConfig:
 
 def read_released(path: Path) -> NeRDRain:
     """One of the authors' checkpoint files; see `nerdrain.checkpoints.released` for its names."""
-    try:
+    with explain_damage(path, "PyTorch"):
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise NerdrainError(
-            f"{path}: not a plain PyTorch checkpoint: it is damaged, or holds more than tensors "
-            "(code in it was not run); copy it again, or take it from a source that you trust."
-        ) from None
-    except PermissionError as error:
-        raise unreadable(path, error) from None
-    except Exception:  # torch fails on damaged files in many ways, OSError included
-        raise NerdrainError(
-            f"{path}: not a whole PyTorch file; copy or download it again."
-        ) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not is_state_dict(state):
+    if not (state and isinstance(state, dict)) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
         raise NerdrainError(
             f'{path}: it has no "state_dict" of named tensors; give a NeRD-Rain checkpoint.'
         )
@@ -178,23 +171,6 @@ def read_released(path: Path) -> NeRDRain:
     return network_with(config, state, path, released_name)
 
 
-def unreadable(path: Path, error: OSError) -> NerdrainError:
-    """The error of a file that the system does not let us read."""
-    reason = error.strerror or str(error)
-    return NerdrainError(
-        f"{path}: could not be read ({reason}); check its permissions and the disk."
-    )
-
-
-def is_state_dict(content: Any) -> TypeGuard[dict[str, Tensor]]:
-    """Whether it is a dictionary of names and tensors, and not empty."""
-    return (
-        isinstance(content, dict)
-        and bool(content)
-        and all(isinstance(n, str) and isinstance(t, Tensor) for n, t in content.items())
-    )
-
-
 def network_with(
     config: NeRDRainConfig,
     state: Mapping[str, Tensor],
@@ -204,30 +180,30 @@ def network_with(
     """A network with the weights of `path`, where our tensor names are called ``rename(name)``.
 
     Raises:
-        NerdrainError: Tensors are missing, unknown or of another shape: one sentence names them, as
-            the file calls them.
+        NerdrainError: Tensors are missing, unknown or of another shape; it names them as the file
+            does.
     """
     with torch.device("meta"):  # shapes alone, so no memory and no random numbers are used
         model = NeRDRain(config)
     own = {rename(name): tensor.shape for name, tensor in model.state_dict().items()}
-    missing = sorted(own.keys() - state.keys())
-    unknown = sorted(state.keys() - own.keys())
-    misshapen = [
-        f"{name} has {tuple(state[name].shape)} for {tuple(own[name])}"
-        for name in sorted(own.keys() & state.keys())
-        if state[name].shape != own[name]
-    ]
-    differences = [
+    differences = {
+        "missing": sorted(own.keys() - state.keys()),
+        "unknown": sorted(state.keys() - own.keys()),
+        "of another shape": [
+            f"{name} has {tuple(state[name].shape)} for {tuple(own[name])}"
+            for name in sorted(own.keys() & state.keys())
+            if state[name].shape != own[name]
+        ],
+    }
+    listed = [
         f"{len(names)} {kind}: {', '.join(names[:3])}{', ...' * (len(names) > 3)}"
-        for kind, names in zip(
-            ("missing", "unknown", "of another shape"), (missing, unknown, misshapen), strict=True
-        )
+        for kind, names in differences.items()
         if names
     ]
-    if differences:
+    if listed:
         raise NerdrainError(
             f"{path}: its tensors do not fit a network of width {config.width} and blocks "
-            f"{config.blocks} ({'; '.join(differences)}); give the file as it was published."
+            f"{config.blocks} ({'; '.join(listed)}); give the file as it was published."
         )
     model = model.to_empty(device="cpu")
     model.load_state_dict({name: state[rename(name)] for name in model.state_dict()})

@@ -456,7 +456,7 @@ def test_a_full_disk_leaves_the_old_file(
         lambda: convert_released(released, path),
     ):
         message = refusal(call, path)
-        assert "could not be written (No space left on device), and what was there" in message
+        assert "could not be written (No space left on device) and is unchanged" in message
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
     assert path.read_bytes() == ours.read_bytes()
