@@ -28,15 +28,13 @@ def print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+VersionFlag = typer.Option(
+    "--version", callback=print_version, is_eager=True, help="Print the version and stop."
+)
+
+
 @app.callback()
-def main(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=print_version, is_eager=True, help="Print the version and stop."
-        ),
-    ] = False,
-) -> None:
+def main(version: Annotated[bool, VersionFlag] = False) -> None:
     """NeRD-Rain (CVPR 2024): take rain out of photographs, measure how well, and study how.
 
     Try: `nerdrain derain photo.jpg -o dry.jpg`

@@ -10,17 +10,12 @@ from nerdrain.cli.console import Device
 
 def ablate(
     table: Annotated[int, typer.Argument(metavar="TABLE", help="3, 4, 5 or 6, as in the paper.")],
-    recipe: Annotated[
-        Path, typer.Option(help="Recipe for every row: a YAML file or a shipped name.")
-    ] = Path("small"),
+    recipe: Annotated[Path, typer.Option(help="A YAML file or a shipped name.")] = Path("small"),
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each row and fidelity.")] = 3,
     out: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder of the runs; by default runs/ablation-TABLE."),
+        Path | None, typer.Option("--output", "-o", help="Folder; by default runs/ablation-TABLE.")
     ] = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at the same time, with one thread each.")
-    ] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each with one thread.")] = 1,
     device: Device = None,
 ) -> None:
     """Train the rows of one of the paper's ablation tables at a small scale.

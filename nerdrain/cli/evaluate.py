@@ -20,9 +20,7 @@ def evaluate(
     metric: Annotated[
         str, typer.Option(metavar="matlab-y|rgb|full-y|all", help="The convention; see above.")
     ] = "matlab-y",
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Also write the table to this CSV file.")
-    ] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Also write this file.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure PSNR and SSIM of restored images against clean images with the same names.
@@ -37,10 +35,9 @@ def evaluate(
     from nerdrain.evaluation.folders import evaluate_folders, mean_score
     from nerdrain.evaluation.metrics import METRICS
 
-    if metric not in (*METRICS, "all"):
-        raise NerdrainError(
-            f"there is no metric {metric!r}; choose one of {', '.join(METRICS)}, all."
-        )
+    choices = [*METRICS, "all"]
+    if metric not in choices:
+        raise NerdrainError(f"there is no metric {metric!r}; choose one of {', '.join(choices)}.")
     inputs = [*list_images(restored), *list_images(target)]
     note_unread([restored, target])
     if csv_file:

@@ -9,9 +9,7 @@ from nerdrain.cli.console import print_table
 
 def info(
     model: Annotated[str, typer.Argument(help="nerd-rain, nerd-rain-s, nerd-rain-tiny or a file.")],
-    size: Annotated[
-        int, typer.Option(min=1, help="Side of the image in pixels, for the multiply-adds.")
-    ] = 256,
+    size: Annotated[int, typer.Option(min=1, help="Side of the image in pixels.")] = 256,
 ) -> None:
     """Print a network's parameters and multiply-adds, beside the paper's Table 2.
 
@@ -34,16 +32,12 @@ def info(
         f"{model}: width {config.width}, blocks {config.blocks}, UNets {config.unets}, "
         f"fidelity {config.fidelity}"
     )
+    at = f"multiply-adds at {size}x{size}"
     rows = [
         ("parameters", f"{cost.parameters:,}", paper[0]),
-        (f"multiply-adds at {size}x{size}, as released", in_billions(cost.released_macs), paper[1]),
-        (f"multiply-adds at {size}x{size}, needed", in_billions(cost.macs), ""),
+        (f"{at}, as released", f"{cost.released_macs / 1e9:.4g} G", paper[1]),
+        (f"{at}, needed", f"{cost.macs / 1e9:.4g} G", ""),
     ]
     if config.fidelity == "paper":
         del rows[1]  # such a network was never released
     print_table(("", "this network", "paper, Table 2"), rows, numbers=1)
-
-
-def in_billions(count: int) -> str:
-    """A count in billions (G), with more decimals if it is small."""
-    return f"{count / 1e9:.1f} G" if count >= 1e8 else f"{count / 1e9:.4f} G"

@@ -12,18 +12,11 @@ from nerdrain.errors import NerdrainError
 
 
 def rain(
-    clean: Annotated[
-        Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photographs.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder in which input/ and target/ are made.")
-    ],
-    style: Annotated[
-        str, typer.Option(metavar="light|heavy|mixed", help="Style of the rain.")
-    ] = "light",
+    clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of photographs.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for input/ and target/.")],
+    style: Annotated[str, typer.Option(metavar="light|heavy|mixed", help="Style.")] = "light",
     mode: Annotated[
-        str,
-        typer.Option(metavar="additive|screen|veil", help="How the rain and the photo combine."),
+        str, typer.Option(metavar="additive|screen|veil", help="How rain and photo combine.")
     ] = "additive",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same rain.")] = 0,
     overwrite: Overwrite = False,
@@ -45,9 +38,8 @@ def rain(
 
     for what, value, known in (("style", style, STYLES), ("mode", mode, MODES)):
         if value not in known:
-            raise NerdrainError(
-                f"there is no rain {what} {value!r}; choose one of {', '.join(known)}."
-            )
+            choices = ", ".join(known)
+            raise NerdrainError(f"there is no rain {what} {value!r}; choose one of {choices}.")
     photos = images_in(clean)
     note_unread([clean])
     sides = (out / "input", out / "target")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +22,14 @@ def print_schema(wanted: bool) -> None:
         raise typer.Exit
 
 
+SchemaFlag = typer.Option(
+    "--schema",
+    callback=print_schema,
+    is_eager=True,
+    help="Print the JSON Schema of a recipe, and stop. Needs no RECIPE.",
+)
+
+
 def train(
     recipe: Annotated[
         Path, typer.Argument(metavar="RECIPE", help="A YAML file, or a name such as rain200l.")
@@ -31,25 +39,16 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting; can be repeated."),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder of the run; by default runs/RECIPE."),
+        Path | None, typer.Option("--output", "-o", help="Folder; by default runs/RECIPE.")
     ] = None,
     device: Device = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in that folder, if there is one.")
+        bool, typer.Option("--resume", help="Continue the run, if there is one.")
     ] = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Estimate the time and memory on this device, and stop.")
+        bool, typer.Option("--plan", help="Only estimate the time and memory.")
     ] = False,
-    schema: Annotated[
-        bool,
-        typer.Option(
-            "--schema",
-            callback=print_schema,
-            is_eager=True,
-            help="Print the JSON Schema of a recipe, and stop. Needs no RECIPE.",
-        ),
-    ] = False,
+    schema: Annotated[bool, SchemaFlag] = False,
 ) -> None:
     """Train a network from a recipe.
 
@@ -62,7 +61,14 @@ def train(
     - `nerdrain train rain200l --set pairs=/data/Rain200L --plan`
     - `nerdrain train --schema > recipe.schema.json`
     """
-    settings = parse_settings(overrides or [])
+    settings = {}
+    for override in overrides or []:
+        key, equals, value = override.partition("=")
+        if not (key and equals):
+            raise NerdrainError(
+                f"--set {override} has no key or no value; write KEY=VALUE, e.g. max_steps=2000."
+            )
+        settings[key] = value
     if plan:
         print_plan(recipe, settings, device)
         return
@@ -71,23 +77,6 @@ def train(
     folder = train_network(recipe, settings, out, device, resume=resume)
     if os.environ.get("RANK", "0") == "0":  # only one of several processes prints
         typer.echo(f"The run is in {folder}.")
-
-
-def parse_settings(overrides: Sequence[str]) -> dict[str, str]:
-    """Read the options ``--set KEY=VALUE`` as a dictionary.
-
-    Raises:
-        NerdrainError: an option has no key or no equals sign.
-    """
-    settings: dict[str, str] = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not (key and equals):
-            raise NerdrainError(
-                f"--set {override} has no key or no value; write KEY=VALUE, e.g. max_steps=2000."
-            )
-        settings[key] = value
-    return settings
 
 
 def print_plan(recipe_file: Path, settings: Mapping[str, str], device: str | None) -> None:
@@ -102,19 +91,13 @@ def print_plan(recipe_file: Path, settings: Mapping[str, str], device: str | Non
     typer.echo(f"{recipe_file}: {recipe.model}, {plan.parameters:,} parameters")
     typer.echo(f"on {describe_device(plan.device)}\n")
     header = ("patch size", "batch size", "steps", "crops", "seconds a step", "time")
-    rows = [
-        (
-            f"{stage.patch_size}",
-            f"{stage.batch_size}",
-            f"{stage.steps:,}",
-            f"{stage.steps * stage.batch_size:,}",
-            f"{stage.seconds:.3g}",
-            format_duration(stage.hours),
-        )
-        for stage in plan.stages
-    ]
+    crops = [stage.steps * stage.batch_size for stage in plan.stages]
+    rows = []
+    for stage, count in zip(plan.stages, crops, strict=True):
+        sizes = (f"{stage.patch_size}", f"{stage.batch_size}", f"{stage.steps:,}", f"{count:,}")
+        rows.append((*sizes, f"{stage.seconds:.3g}", format_duration(stage.hours)))
     print_table(header, rows, numbers=0)
-    epochs = sum(stage.steps * stage.batch_size for stage in plan.stages) / plan.items
+    epochs = sum(crops) / plan.items
     typer.echo(
         f"\n{plan.items:,} images an epoch, {epochs:,.1f} epochs; about "
         f"{format_duration(plan.hours)} without validation; peak memory {plan.memory:,.0f} MiB"
