@@ -36,13 +36,13 @@ def shipped_models() -> list[str]:
 
 
 def load_model(name_or_path: str | Path, device: torch.device | str | None = None) -> NeRDRain:
-    """A network with trained weights, in evaluation mode, on the CPU by default.
+    """A network with trained weights, in evaluation mode.
 
     Args:
         name_or_path: A shipped model's name (``"nerd-rain-tiny"``), one of our ``.safetensors``
             files, a folder written by `NeRDRain.save_pretrained`, or a released ``.pth`` file.
             Nothing is downloaded; `NeRDRain.from_pretrained` can download a model.
-        device: The network's device.
+        device: The CPU by default.
 
     Raises:
         NerdrainError: The model does not exist, or the file is damaged, holds something else such
@@ -100,19 +100,17 @@ def explain_damage(path: Path, kind: str) -> Iterator[None]:
     """Turn the errors of the library that reads a file into one sentence."""
     try:
         yield
+        return
     except pickle.UnpicklingError:
-        raise NerdrainError(
-            f"{path}: not a plain PyTorch checkpoint: it is damaged, or holds more than tensors "
-            "(code in it was not run); copy it again, or take it from a source that you trust."
-        ) from None
+        problem = (
+            "not a plain PyTorch checkpoint: it is damaged, or holds more than tensors (code in it "
+            "was not run); copy it again, or take it from a source that you trust"
+        )
     except PermissionError as error:
-        raise NerdrainError(
-            f"{path}: could not be read ({error.strerror}); check its permissions."
-        ) from None
+        problem = f"could not be read ({error.strerror}); check its permissions"
     except Exception:  # torch fails on damaged files in many ways, OSError included
-        raise NerdrainError(
-            f"{path}: not a whole {kind} file; copy or download it again."
-        ) from None
+        problem = f"not a whole {kind} file; copy or download it again"
+    raise NerdrainError(f"{path}: {problem}.") from None
 
 
 def read_safetensors(path: Path) -> NeRDRain:

@@ -51,4 +51,4 @@ for command in (
     plot.plot,
     ablate.ablate,
 ):
-    app.command()(report_errors(command))
+    app.command()(report_errors()(command))

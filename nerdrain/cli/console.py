@@ -1,11 +1,10 @@
 """Parts that several commands share: options, errors as one sentence, progress, files, tables."""
 
 import contextlib
-import functools
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,9 +14,6 @@ from rich.table import Table
 
 from nerdrain.errors import ImageWarning, NerdrainError
 from nerdrain.files import IMAGE_SUFFIXES
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest available.")
@@ -46,24 +42,21 @@ def as_sentence(error: BaseException) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def report_errors(command: Callable[P, R]) -> Callable[P, R]:
+@contextlib.contextmanager
+def report_errors() -> Iterator[None]:
     """Make a command end with one sentence on stderr and exit code 1, or 130 after Ctrl-C."""
-
-    @functools.wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except typer.Exit:  # a RuntimeError, too
-            raise
-        except KeyboardInterrupt as error:
-            how_far = f": {error}" if str(error) else ""  # from `Batch`
-            text, code = f"interrupted{how_far}.", 130  # as in shells
-        except (NerdrainError, OSError, MemoryError, RuntimeError) as error:
-            text, code = as_sentence(error), 1
-        typer.echo(f"nerdrain: {text}", err=True)
-        raise typer.Exit(code)
-
-    return wrapper
+    try:
+        yield
+        return
+    except typer.Exit:  # a RuntimeError, too
+        raise
+    except KeyboardInterrupt as error:
+        how_far = f": {error}" if str(error) else ""  # from `Batch`
+        text, code = f"interrupted{how_far}.", 130  # as in shells
+    except (NerdrainError, OSError, MemoryError, RuntimeError) as error:
+        text, code = as_sentence(error), 1
+    typer.echo(f"nerdrain: {text}", err=True)
+    raise typer.Exit(code)
 
 
 def note_unread(sources: Iterable[Path]) -> None:
@@ -95,9 +88,7 @@ def protect_inputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     originals = set[object]().union(*map(identify, inputs))
     for output in outputs:
         if originals & identify(output):
-            raise NerdrainError(
-                f"{output} is an input and is not overwritten; choose another output."
-            )
+            raise NerdrainError(f"{output} is an input and is not overwritten; choose another.")
 
 
 def check_free(target: Path, overwrite: bool) -> None:
@@ -156,35 +147,23 @@ class Batch:
             self.say(f"note: {' '.join(str(note.message).split())}")
         self.progress(0)
 
-    def finish(self, summary: str, out: Path, nothing: str) -> None:
-        """Print `summary` and the counts to stdout, and exit with code 1 if a file failed.
-
-        If every file failed, `nothing` is printed, e.g. "No photograph was derained".
-        """
-        failed = f"{self.failed} failed"
-        if self.failed == self.count:
-            typer.echo(f"{nothing}: {failed}.")
-        else:
-            note = f" ({failed})" if self.failed else ""
-            typer.echo(f"{summary}: {self.done} of {self.count}{note}, in {out}.")
+    def finish(self, summary: str, out: Path) -> None:
+        """Print `summary` and the counts to stdout, and exit with code 1 if a file failed."""
+        failed = f" ({self.failed} failed)" if self.failed else ""
+        where = f", in {out}" if self.done else ""
+        typer.echo(f"{summary}: {self.done} of {self.count}{failed}{where}.")
         if self.failed:
             raise typer.Exit(1)
 
 
-def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int, rule_after: int = 0
-) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> None:
     """Print aligned columns to stdout, without line breaks in a row.
 
-    The columns from index `numbers` on are aligned to the right. A blank line follows the first
-    `rule_after` rows.
+    The columns from index `numbers` on are aligned to the right.
     """
     table = Table(box=None, pad_edge=False)
     for index, title in enumerate(header):
         table.add_column(title, justify="right" if index >= numbers else "left", no_wrap=True)
-    for number, row in enumerate(rows, start=1):
+    for row in rows:
         table.add_row(*row)
-        if number == rule_after:
-            table.add_row()
-    width = sum(max(map(len, column)) + 2 for column in zip(header, *rows, strict=True))
-    Console(width=max(80, width), markup=False, highlight=False).print(table)
+    Console(width=10_000, markup=False, highlight=False).print(table)  # so no row is cut

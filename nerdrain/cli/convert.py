@@ -22,9 +22,7 @@ def convert(
     - `nerdrain convert model_best.pth -o nerd-rain.safetensors`
     """
     if out.suffix != ".safetensors":
-        raise NerdrainError(
-            f"{out} is not a safetensors file; give a name that ends in .safetensors."
-        )
+        raise NerdrainError(f"{out}: give the output a name that ends in .safetensors.")
     protect_inputs([released], [out])
     check_free(out, overwrite)
 

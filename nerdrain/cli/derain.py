@@ -66,8 +66,7 @@ def derain(
                 )
                 save_image(dry, target)
     seconds = time.perf_counter() - start
-    summary = f"Derained with {model} on {where} in {seconds:.1f} s"
-    batch.finish(summary, out, "No photograph was derained")
+    batch.finish(f"Derained with {model} on {where} in {seconds:.1f} s", out)
 
 
 def parse_tile(text: str) -> int | Literal["auto"] | None:
@@ -105,8 +104,9 @@ def plan_outputs(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
         raise NerdrainError(
             f"{out} is one file, and a folder is needed for these photographs; give -o a folder."
         )
+    sources = [s for path in inputs for s in (list_images(path) if path.is_dir() else [path])]
     outputs: dict[Path, Path] = {}
-    for source in (s for path in inputs for s in (list_images(path) if path.is_dir() else [path])):
+    for source in sources:
         target = out if is_image else out / source.name
         first = outputs.setdefault(target, source)
         if first is not source:
@@ -114,5 +114,5 @@ def plan_outputs(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
                 f"{first} and {source} would both become {target}; derain them one by one, into "
                 "two folders."
             )
-    protect_inputs(outputs.values(), outputs)
+    protect_inputs(sources, outputs)
     return outputs

@@ -52,7 +52,7 @@ def evaluate(
     means = [mean_score(s for s in scores if s.convention == name) for name in names]
     rows = [(s.name, s.convention, f"{s.psnr:.4f}", f"{s.ssim:.6f}") for s in [*scores, *means]]
     header = ("image", "metric", "PSNR (dB)", "SSIM")
-    print_table(header, rows, numbers=2, rule_after=len(scores))
+    print_table(header, rows, numbers=2)
     if same := len({s.name for s in scores if math.isinf(s.psnr)}):
         what = "1 image is" if same == 1 else f"{same} images are"
         typer.echo(f"note: {what} identical to the target, so the PSNR is infinite.", err=True)

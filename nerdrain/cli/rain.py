@@ -12,9 +12,9 @@ from nerdrain.errors import NerdrainError
 
 
 def rain(
-    clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of photographs.")],
+    clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photos.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for input/ and target/.")],
-    style: Annotated[str, typer.Option(metavar="light|heavy|mixed", help="Style.")] = "light",
+    style: Annotated[str, typer.Option(metavar="light|heavy|mixed", help="Rain style.")] = "light",
     mode: Annotated[
         str, typer.Option(metavar="additive|screen|veil", help="How rain and photo combine.")
     ] = "additive",
@@ -57,4 +57,4 @@ def rain(
                 rainy, _ = add_rain(photo, style, rng, cast(Mode, mode))
                 for file, image in zip(pairs[name], (rainy, photo), strict=True):
                     save_image(image, file)
-    batch.finish(f"Made pairs with {style} rain ({mode})", out, "No pair was made")
+    batch.finish(f"Made pairs with {style} rain ({mode})", out)

@@ -23,10 +23,7 @@ def print_schema(wanted: bool) -> None:
 
 
 SchemaFlag = typer.Option(
-    "--schema",
-    callback=print_schema,
-    is_eager=True,
-    help="Print the JSON Schema of a recipe, and stop. Needs no RECIPE.",
+    "--schema", callback=print_schema, is_eager=True, help="Print a recipe's JSON Schema and stop."
 )
 
 
@@ -42,12 +39,8 @@ def train(
         Path | None, typer.Option("--output", "-o", help="Folder; by default runs/RECIPE.")
     ] = None,
     device: Device = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run, if there is one.")
-    ] = False,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Only estimate the time and memory.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run, if any.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only estimate time and memory.")] = False,
     schema: Annotated[bool, SchemaFlag] = False,
 ) -> None:
     """Train a network from a recipe.

@@ -174,9 +174,7 @@ def _check_image(image: np.ndarray) -> float:
     if image.dtype.newbyteorder("=") in (np.uint8, np.uint16):
         return float(np.iinfo(image.dtype).max)
     if not np.issubdtype(image.dtype, np.floating):
-        raise NerdrainError(
-            f"an image must be uint8, uint16 or float in [0, 1], not {image.dtype}."
-        )
+        raise NerdrainError(f"an image must be uint8, uint16 or float, not {image.dtype}.")
     low, high = float(image.min()), float(image.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise NerdrainError("the image holds NaN or infinite values; replace them first.")
