@@ -479,7 +479,8 @@ def test_a_folder_is_used_by_one_process(tmp_path: Path) -> None:
 
 def test_a_run_that_failed_at_its_beginning_claims_nothing(tmp_path: Path, photos: Path) -> None:
     file = recipe_file(tmp_path, photos)
-    with pytest.raises(NerdrainError, match="give shares of 0 or more, at least one of them above 0"):
+    shares = "give shares of 0 or more, at least one of them above 0"
+    with pytest.raises(NerdrainError, match=shares):
         train(file, {"rain_style": "{light: 0}"}, tmp_path / "run", "cpu")
     train(file, {}, tmp_path / "run", "cpu")
 
