@@ -8,20 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerdrain.data.photos import load_photo, photo_names
-from nerdrain.data.rain import (
-    MODES,
-    STYLES,
-    DrawnStreaks,
-    RainStyle,
-    Spread,
-    Streaks,
-    add_rain,
-    compose,
-    layer_statistics,
-    paint_streaks,
-    rain_layer,
-)
-from nerdrain.data.rain_statistics import autocorrelation
+from nerdrain.data.rain import MODES, DrawnStreaks, add_rain, compose, paint_streaks, rain_layer
+from nerdrain.data.rain_statistics import autocorrelation, layer_statistics
+from nerdrain.data.rain_styles import STYLES, RainStyle, Spread, Streaks
 from nerdrain.errors import NerdrainError
 
 # Measured on published pairs of Rain200L and Rain200H (they agree with Rain100L and Rain100H).
