@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 SATURATION_RANGE = (0.8, 1.2)
@@ -28,44 +28,28 @@ SYMMETRIES: tuple[Callable[[Tensor], Tensor], ...] = (
 )
 
 
-def reflect_indices(length: int, size: int) -> Int64[Tensor, " size"]:
-    """Fold the indices 0..size-1 into 0..length-1 by reflection that does not repeat the border."""
-    period = max(2 * length - 2, 1)
-    folded = torch.arange(size) % period
-    return torch.where(folded < length, folded, period - folded)
-
-
 def random_crop(
     images: Shaped[Tensor, "n c h w"], patch_size: int, rng: np.random.Generator
 ) -> Shaped[Tensor, "n c patch patch"]:
-    """Crop the same random square from every image.
+    """Crop the same random square, `patch_size` pixels a side, from every image.
 
-    Images smaller than the square are first extended down and to the right by reflection.
-
-    Args:
-        images: (N, C, H, W), any size from 1 pixel, any dtype.
-        patch_size: side of the square, in pixels.
-        rng: generator that chooses the position.
+    Images smaller than the square are first extended down and to the right by reflection, which
+    does not repeat the border.
     """
-    height, width = images.shape[-2:]
-    if height < patch_size:
-        images = images[..., reflect_indices(height, patch_size), :]
-    if width < patch_size:
-        images = images[..., reflect_indices(width, patch_size)]
-    top = int(rng.integers(images.shape[-2] - patch_size + 1))
-    left = int(rng.integers(images.shape[-1] - patch_size + 1))
-    return images[..., top : top + patch_size, left : left + patch_size]
+    for axis in (-2, -1):
+        missing = patch_size - images.shape[axis]
+        if missing > 0:
+            indices = np.pad(np.arange(images.shape[axis]), (0, missing), mode="reflect")
+            images = images.index_select(axis, torch.from_numpy(indices).to(images.device))
+        first = int(rng.integers(images.shape[axis] - patch_size + 1))
+        images = images.narrow(axis, first, patch_size)
+    return images
 
 
 def adjust_saturation(images: Float[Tensor, "n 3 h w"], factor: float) -> Float[Tensor, "n 3 h w"]:
-    """Scale the distance of every colour from the grey of the same luma.
+    """Scale the distance of every RGB colour in [0, 1] from the grey of the same luma, and clamp.
 
-    Args:
-        images: (N, 3, H, W) RGB in [0, 1].
-        factor: 0 gives grey images, 1 changes nothing, more than 1 makes colours stronger.
-
-    Returns:
-        The same shape, clamped to [0, 1].
+    Factor 0 gives grey images, 1 changes nothing, and more than 1 makes colours stronger.
     """
     weights = images.new_tensor(LUMA_WEIGHTS)[:, None, None]
     grey = (images * weights).sum(1, keepdim=True)  # (N, 1, H, W)
@@ -77,12 +61,8 @@ def augment(
 ) -> Float[Tensor, "n 3 h2 w2"]:
     """Apply one random symmetry and, with probability 1/3, one saturation factor to all images.
 
-    The released code also applies a gamma curve. Its exponent is always 1, so it changes nothing
-    and is left out here.
-
-    Args:
-        images: (N, 3, H, W) RGB in [0, 1]; a rotation by 90 degrees swaps H and W.
-        rng: generator that chooses the symmetry and the factor.
+    The images are RGB in [0, 1]; a rotation by 90 degrees swaps H and W. The released code also
+    applies a gamma curve. Its exponent is always 1, so it changes nothing and is left out here.
     """
     images = SYMMETRIES[int(rng.integers(len(SYMMETRIES)))](images)
     if rng.uniform() < SATURATION_PROBABILITY:

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nerdrain.data.images import read_image, to_tensor
-from nerdrain.data.pairing import Pair, Request, Side, find_pairs, images_in
-from nerdrain.data.synthetic import Item, check_index
+from nerdrain.data.pairing import Request, Side, find_pairs, images_in
+from nerdrain.data.synthetic import Item
 from nerdrain.errors import NerdrainError
 
 
@@ -22,7 +22,8 @@ class PairedFolder(Dataset[Item]):
 
     Layouts: "nerdrain" (`{split}/{input,target}/N.png`), and "rain200", "rain100", "did", "ddn" and
     "spa" as they were published; `nerdrain.data.pairing` describes each. Rain100 and Rain200 share
-    photographs across their splits, so never train on one and report on the other.
+    photographs across their splits, so never train on one and report on the other. `pairs` lists
+    the files (`Pair`), and `names` their names in the same order.
 
     Args:
         root: folder of the data set, or of one split.
@@ -31,10 +32,6 @@ class PairedFolder(Dataset[Item]):
         rainy_side: which half of a "did" file is rainy; releases differ.
         list_file: list of a "spa" training set; by default the only *.txt file in the folder.
         count: expected number of pairs (e.g. 200 for Rain200's test split); None accepts any.
-
-    Attributes:
-        pairs: the files, a list of `Pair`.
-        names: names of the pairs, in the same order.
 
     Raises:
         NerdrainError: The layout is unknown, a folder or a partner is missing, or the number of
@@ -54,8 +51,7 @@ class PairedFolder(Dataset[Item]):
         if rainy_side not in ("left", "right"):
             raise NerdrainError(f"rainy_side must be 'left' or 'right', not {rainy_side!r}.")
         list_path = None if list_file is None else Path(list_file)
-        request = Request(Path(root), split, rainy_side, list_path)
-        self.pairs: list[Pair] = find_pairs(layout, request)
+        self.pairs = find_pairs(layout, Request(Path(root), split, rainy_side, list_path))
         self.names = [pair.name for pair in self.pairs]
         if count is not None and len(self.pairs) != count:
             raise NerdrainError(
@@ -72,22 +68,22 @@ class PairedFolder(Dataset[Item]):
         Raises:
             NerdrainError: A file cannot be read, or the two images differ in size.
         """
-        pair = self.pairs[check_index(index, len(self))]
+        pair = self.pairs[index]
         rainy = read_image(pair.rainy)
+        width = rainy.shape[1]
         if pair.rainy_side is not None:
-            if rainy.shape[1] % 2:
+            if width % 2:
                 raise NerdrainError(
-                    f"{pair.rainy} is {rainy.shape[1]} pixels wide and cannot be cut into two "
-                    'halves; the layout "did" needs an even width.'
+                    f"{pair.rainy} is {width} pixels wide and cannot be cut into two halves; "
+                    'the layout "did" needs an even width.'
                 )
             left, right = np.split(rainy, 2, axis=1)
             return (left, right) if pair.rainy_side == "left" else (right, left)
         clean = read_image(pair.clean)
         if rainy.shape != clean.shape:
-            sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (rainy, clean)]
             raise NerdrainError(
-                f"{pair.rainy} is {sizes[0]} and {pair.clean} is {sizes[1]}; both images of a pair "
-                "must have the same size."
+                f"{pair.rainy} is {width}x{rainy.shape[0]} and {pair.clean} is {clean.shape[1]}x"
+                f"{clean.shape[0]}; both images of a pair must have the same size."
             )
         return rainy, clean
 
@@ -104,8 +100,7 @@ class PairedFolder(Dataset[Item]):
 class ImageFolder(Dataset[tuple[Float32[Tensor, "3 h w"], str]]):
     """Single images of one flat folder, such as real photographs or RE-RAIN: `(image, name)`.
 
-    Raises:
-        NerdrainError: The folder does not exist or holds no image.
+    `NerdrainError` is raised if the folder does not exist or holds no image.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -116,5 +111,4 @@ class ImageFolder(Dataset[tuple[Float32[Tensor, "3 h w"], str]]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Float32[Tensor, "3 h w"], str]:
-        index = check_index(index, len(self))
         return to_tensor(read_image(self.files[index])), self.names[index]

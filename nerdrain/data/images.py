@@ -18,40 +18,23 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from nerdrain.errors import ImageWarning, NerdrainError
-from nerdrain.files import write_atomically
+from nerdrain.files import IMAGE_SUFFIXES, write_atomically
 
-#: Suffix -> Pillow's format, and the options with the least loss.
-_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".bmp": ("BMP", {}),
-    ".gif": ("GIF", {}),
-    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".png": ("PNG", {}),
-    ".tif": ("TIFF", {"compression": "tiff_deflate"}),
-    ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
-    ".webp": ("WEBP", {"quality": 95}),
+#: Options of Pillow's writers with the least loss, by format.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "TIFF": {"compression": "tiff_deflate"},
+    "WEBP": {"quality": 95},
 }
 
 #: Errors besides OSError that Pillow's decoders raise for broken files.
-_DECODER_ERRORS = (
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    struct.error,
-    zlib.error,
-)
-
-
-_PLAIN_MODES = {"L", "LA", "RGB", "RGBA", "F"}  # NumPy reads these modes without a conversion
+_DECODER_ERRORS = (SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
 
 
 def read_metadata(image: Image.Image) -> dict[Any, Any]:
     """Return the metadata to keep: EXIF (without orientation and thumbnail), ICC profile, dpi."""
-    metadata: dict[Any, Any] = {
-        key: image.info[key] for key in ("icc_profile", "dpi") if image.info.get(key)
-    }
+    kept = ("icc_profile", "dpi")
+    metadata: dict[Any, Any] = {key: image.info[key] for key in kept if image.info.get(key)}
     if "exif" in image.info:
         try:
             exif = Image.Exif()  # a copy, because the image must keep its own orientation
@@ -96,13 +79,9 @@ def _decode(path: Path) -> tuple[Image.Image, list[str]]:
 
 
 def load_image(path: str | Path) -> Image.Image:
-    """Read an image file and rotate it upright according to its EXIF orientation.
+    """Read an image file in any format of Pillow, and rotate it upright as its EXIF says.
 
-    Args:
-        path: a file in any format that Pillow reads.
-
-    Returns:
-        The decoded image in its own mode, with EXIF and ICC profile in its `info`.
+    The image keeps its own mode, and its EXIF and ICC profile in its `info`.
 
     Raises:
         NerdrainError: The file does not exist, is not an image, is damaged or has too many pixels.
@@ -125,15 +104,11 @@ def load_image(path: str | Path) -> Image.Image:
         raise NerdrainError(f"{path} has more than {limit} megapixels; scale it down.") from None
     except MemoryError:
         raise NerdrainError(f"{path} is too large for the memory; scale it down.") from None
-    except OSError as error:
-        if error.errno is not None:  # from the operating system: permission, a broken disk
+    except (OSError, *_DECODER_ERRORS) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # permission, a broken disk
             raise NerdrainError(f"{path} cannot be read ({error.strerror}).") from None
         raise NerdrainError(
             f"{path} is damaged or incomplete ({error}); copy it again from its source."
-        ) from None
-    except _DECODER_ERRORS as error:
-        raise NerdrainError(
-            f"{path} is damaged ({error}); copy it again from its source."
         ) from None
     for part in unread:
         warnings.warn(f"{path} holds {part}.", ImageWarning, stacklevel=2)
@@ -142,16 +117,15 @@ def load_image(path: str | Path) -> Image.Image:
 
 def to_plain_mode(image: Image.Image) -> Image.Image:
     """Convert a PIL image to a mode that holds grey or RGB values, with or without alpha."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return image
-    if "transparency" in image.info and image.mode in ("1", "L", "P", "RGB"):
-        return image.convert("RGBA" if image.mode in ("P", "RGB") else "LA")
-    if image.mode in _PLAIN_MODES:
-        return image
-    if image.mode in ("CMYK", "LAB"):
+    mode = image.mode
+    if "transparency" in image.info and mode in ("1", "L", "P", "RGB"):
+        return image.convert("RGBA" if mode in ("P", "RGB") else "LA")
+    if mode in ("CMYK", "LAB"):
         return _convert_to_srgb(image)
+    if mode in ("L", "LA", "RGB", "RGBA", "F") or mode[0] == "I":
+        return image
     other = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
-    return image.convert(other.get(image.mode, "RGB"))
+    return image.convert(other.get(mode, "RGB"))
 
 
 def _convert_to_srgb(image: Image.Image) -> Image.Image:
@@ -161,10 +135,9 @@ def _convert_to_srgb(image: Image.Image) -> Image.Image:
     if not lab and not profile:
         return image.convert("RGB")
     source = ImageCms.createProfile("LAB") if lab else io.BytesIO(profile or b"")
+    srgb = ImageCms.createProfile("sRGB")
     try:
-        converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, ImportError):
         if lab:
             raise NerdrainError(
@@ -187,16 +160,17 @@ def save_image(image: Image.Image | np.ndarray, path: str | Path) -> Path:
         NerdrainError: The suffix is unknown, the format cannot store the image or the disk is full.
     """
     path = Path(path)
-    if path.suffix.lower() not in _FORMATS:
-        suffixes = ", ".join(sorted({suffix[1:] for suffix in _FORMATS}))
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        suffixes = ", ".join(known[1:] for known in IMAGE_SUFFIXES)
         raise NerdrainError(f"{path} has an unknown image suffix; use one of {suffixes}.")
     if path.is_dir():
         raise NerdrainError(f"{path} is a folder; give the path of a file in it.")
     picture = image if isinstance(image, Image.Image) else _from_array(image)
-    kind, options = _FORMATS[path.suffix.lower()]
-    metadata = {
-        key: picture.info[key] for key in ("exif", "icc_profile", "dpi") if key in picture.info
-    }
+    kept = ("exif", "icc_profile", "dpi")
+    metadata = {key: picture.info[key] for key in kept if key in picture.info}
+    kind = Image.registered_extensions()[suffix]
+    options = _OPTIONS.get(kind, {})
     if kind == "TIFF" and "exif" in metadata:
         options = {}  # Pillow's compressed TIFF writer fails on EXIF sub-directories such as GPS
     buffer = io.BytesIO()
@@ -236,15 +210,9 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Read any image file as upright 8-bit RGB.
+    """Read any image file as upright 8-bit RGB, with the errors and warnings of `load_image`.
 
     Grey is repeated over the three channels, 16-bit grey is scaled to 8 bits, alpha is dropped.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        NerdrainError: As in `load_image`.
     """
     image = load_image(path)
     if image.mode.startswith("I"):  # 16-bit grey, which convert("RGB") would clip to white
@@ -255,7 +223,5 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
 
 def to_tensor(image: np.ndarray) -> Float32[Tensor, "3 h w"]:
     """Convert (H, W, 3), uint8 or float in [0, 1], to (3, H, W) float32 in [0, 1]."""
-    channels_first = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
-    if image.dtype == np.uint8:
-        return channels_first.to(torch.float32).div_(255)
-    return channels_first.to(torch.float32)
+    tensor = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C")).to(torch.float32)
+    return tensor.div_(255) if image.dtype == np.uint8 else tensor

@@ -9,7 +9,7 @@ other.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,19 +23,12 @@ DDN_FIRST_TEST = 901  # the test images of DDN-Data are made from photographs 90
 
 @dataclass(frozen=True)
 class Pair:
-    """A rainy image and its clean image.
+    """A rainy image and its clean image."""
 
-    Attributes:
-        name: unique within the folder, without suffix.
-        rainy: file of the rainy image.
-        clean: file of the clean image.
-        rainy_side: which half is rainy if one file holds both images side by side.
-    """
-
-    name: str
+    name: str  #: unique within the folder, without suffix
     rainy: Path
     clean: Path
-    rainy_side: Side | None = None
+    rainy_side: Side | None = None  #: which half is rainy if one file holds both images
 
 
 @dataclass(frozen=True)
@@ -72,35 +65,30 @@ def _first_existing(*folders: Path) -> Path:
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
-def _refuse(files: list[str], problem: str) -> None:
+def _refuse(files: Iterable[str | Path], problem: str) -> None:
     """Raise an error that names the first file, if there are any."""
-    if files:
-        more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
-        raise NerdrainError(f"{files[0]}{more} {problem}.")
+    if wrong := list(files):
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise NerdrainError(f"{wrong[0]}{more} {problem}.")
 
 
 def match_by_name(
     rainy: dict[str, Path], clean: dict[str, Path], clean_name: Callable[[str], str]
 ) -> list[Pair]:
-    """Pair every rainy image with its clean image.
-
-    Args:
-        rainy: files by name, from `images_in`.
-        clean: files by name.
-        clean_name: maps the name of a rainy image to the name of its clean image.
+    """Pair every rainy image with the clean image whose name `clean_name` gives for its name.
 
     Raises:
         NerdrainError: An image of either side has no partner; the message names the first.
     """
     partners = {name: clean_name(name) for name in rainy}
+    rainy_folder, clean_folder = (next(iter(side.values())).parent for side in (rainy, clean))
     unmatched = [name for name, partner in partners.items() if partner not in clean]
     if unmatched:
-        folder = next(iter(clean.values())).parent
-        problem = f"has no clean image, because {partners[unmatched[0]]!r} is missing in {folder}"
-        _refuse([f"{rainy[name]}" for name in unmatched], problem)
+        missing = f"{partners[unmatched[0]]!r} is missing in {clean_folder}"
+        _refuse((rainy[name] for name in unmatched), f"has no clean image, because {missing}")
     used = set(partners.values())
-    unused = [f"{path}" for name, path in clean.items() if name not in used]
-    _refuse(unused, f"has no rainy image in {next(iter(rainy.values())).parent}")
+    unused = (path for name, path in clean.items() if name not in used)
+    _refuse(unused, f"has no rainy image in {rainy_folder}")
     return [Pair(name, rainy[name], clean[partner]) for name, partner in partners.items()]
 
 
@@ -112,11 +100,9 @@ def _nerdrain(request: Request) -> list[Pair]:
 
 def _rain200(request: Request) -> list[Pair]:
     """`rain/X2/norain-Nx2.png` -> `norain/norain-N.png`, or one name in `rain` and `norain`."""
-    folder = request.folder
-    rainy = images_in(_first_existing(folder / "rain" / "X2", folder / "rain"))
-    return match_by_name(
-        rainy, images_in(folder / "norain"), lambda name: re.sub(r"^(norain-\d+)x2$", r"\1", name)
-    )
+    rainy = images_in(_first_existing(request.folder / "rain" / "X2", request.folder / "rain"))
+    clean = images_in(request.folder / "norain")
+    return match_by_name(rainy, clean, lambda name: re.sub(r"^(norain-\d+)x2$", r"\1", name))
 
 
 def _rain100(request: Request) -> list[Pair]:
@@ -130,9 +116,8 @@ def _did(request: Request) -> list[Pair]:
     """One file holds both halves: `Rain_{Heavy,Medium,Light}/train2018new/K.jpg`, or flat."""
     levels = sorted(request.folder.glob("Rain_*/train2018new"))
     named = {f"{f.parent.name}/{k}": p for f in levels for k, p in images_in(f).items()}
-    side: Side = request.rainy_side
     images = named or images_in(request.folder)
-    return [Pair(name, path, path, side) for name, path in images.items()]
+    return [Pair(name, path, path, request.rainy_side) for name, path in images.items()]
 
 
 def _ddn(request: Request) -> list[Pair]:
@@ -140,9 +125,9 @@ def _ddn(request: Request) -> list[Pair]:
     folder = request.folder
     rainy = images_in(_first_existing(folder / "rainy_image", folder / "rainy image"))
     clean = images_in(_first_existing(folder / "ground_truth", folder / "ground truth"))
-    misnamed = [f"{path}" for name, path in rainy.items() if not re.fullmatch(r"\d+_\d+", name)]
+    misnamed = (path for name, path in rainy.items() if not re.fullmatch(r"\d+_\d+", name))
     _refuse(misnamed, "is not named {i}_{j}, as DDN-Data's rainy images are")
-    misnamed = [f"{path}" for name, path in clean.items() if not re.fullmatch(r"\d+", name)]
+    misnamed = (path for name, path in clean.items() if not re.fullmatch(r"\d+", name))
     _refuse(misnamed, "is not named {i}, as DDN-Data's clean images are")
     if folder == request.root:
         test = request.split == "test"
@@ -152,8 +137,8 @@ def _ddn(request: Request) -> list[Pair]:
             raise NerdrainError(f"{folder} holds no image of the split {request.split!r}.")
     pairs = match_by_name(rainy, clean, lambda name: name.split("_")[0])
     versions = sorted({name.split("_")[1] for name in rainy}, key=int)
-    missing = [f"{i}_{j}" for i in clean for j in versions if f"{i}_{j}" not in rainy]
-    _refuse(missing, f"is missing in {next(iter(rainy.values())).parent}")
+    missing = (f"{i}_{j}" for i in clean for j in versions if f"{i}_{j}" not in rainy)
+    _refuse(missing, f"is missing in {pairs[0].rainy.parent}")
     return pairs
 
 
@@ -172,23 +157,21 @@ def _spa(request: Request) -> list[Pair]:
     return list(_read_list(lists[0], request.root))
 
 
-def _read_list(list_file: Path, root: Path) -> Iterable[Pair]:
+def _read_list(list_file: Path, root: Path) -> Iterator[Pair]:
     """Read the pairs of a list file with paths relative to `root`; a leading slash is ignored."""
     try:
         lines = list_file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise NerdrainError(f"{list_file} is not a text file; save it as UTF-8.") from None
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        parts = line.split()
-        if len(parts) != 2:
+        parts = [part.lstrip("/") for part in line.split()]
+        if len(parts) not in (0, 2):
             raise NerdrainError(f"{list_file}, line {number} must hold two paths, 'rainy clean'.")
-        rainy, clean = (root / part.lstrip("/") for part in parts)
-        for path in (rainy, clean):
-            if not path.is_file():
-                raise NerdrainError(f"{list_file}, line {number}: {path} is missing.")
-        yield Pair(str(Path(parts[0].lstrip("/")).with_suffix("")), rainy, clean)
+        for part in parts:
+            if not (root / part).is_file():
+                raise NerdrainError(f"{list_file}, line {number}: {root / part} is missing.")
+        if parts:
+            yield Pair(str(Path(parts[0]).with_suffix("")), root / parts[0], root / parts[1])
 
 
 LAYOUTS: dict[str, Callable[[Request], list[Pair]]] = {

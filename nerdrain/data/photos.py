@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
+from nerdrain.data.images import read_image
 from nerdrain.errors import NerdrainError
 from nerdrain.files import PACKAGE
 
@@ -24,29 +24,17 @@ DATA_VARIABLE = "NERDRAIN_DATA"
 
 @dataclass(frozen=True)
 class Photo:
-    """One row of the index, with the data for a caption and a checksum of the file.
+    """One row of the index, with the data for a caption and a checksum of the file."""
 
-    Attributes:
-        name: file name without suffix, e.g. "astronaut".
-        width: in pixels.
-        height: in pixels.
-        licence: "Public domain" or "CC0-1.0".
-        author: the photographer, as named by the source.
-        source: where the photograph was published (may be empty).
-        changes: edits made before scaling (may be empty).
-        sha256: digest of the file.
-        split: "train", "validation" or "test".
-    """
-
-    name: str
-    width: int
-    height: int
-    licence: str
-    author: str
-    source: str
-    changes: str
-    sha256: str
-    split: str
+    name: str  #: file name without suffix, e.g. "astronaut"
+    width: int  #: in pixels
+    height: int  #: in pixels
+    licence: str  #: "Public domain" or "CC0-1.0"
+    author: str  #: the photographer, as named by the source
+    source: str  #: where the photograph was published (may be empty)
+    changes: str  #: edits made before scaling (may be empty)
+    sha256: str  #: digest of the file
+    split: str  #: "train", "validation" or "test"
 
     @property
     def credit(self) -> str:
@@ -71,17 +59,12 @@ def data_dir() -> Path:
         )
     raise NerdrainError(
         f"there are no photographs at {folder / 'photos'}, because an installed package does not "
-        f"include them; clone the repository, or set {DATA_VARIABLE} to the 'data' folder of a "
-        "clone."
+        f"include them; clone the repository, or set {DATA_VARIABLE} to its 'data' folder."
     )
 
 
 def photos_dir() -> Path:
-    """Return the folder of the photographs, their index and their split.
-
-    Raises:
-        NerdrainError: There is no such folder (see `data_dir`).
-    """
+    """Return the folder of the photographs, their index and their split; see `data_dir`."""
     return data_dir() / "photos"
 
 
@@ -101,34 +84,24 @@ def photo_index() -> dict[str, Photo]:
     """
     folder = photos_dir()
     splits = {row["file"]: row["split"] for row in _read_table(folder / "split.csv")}
-    rows = _read_table(folder / "index.csv")
-    in_one_only = {row["file"] for row in rows} ^ set(splits)
-    if in_one_only:
+    rows = {row["file"]: row for row in _read_table(folder / "index.csv")}
+    if in_one_only := rows.keys() ^ splits.keys():
         raise NerdrainError(
             f"index.csv and split.csv in {folder} list different files ({min(in_one_only)} is in "
             "one only); restore both from the repository."
         )
-    return {
-        (name := Path(row["file"]).stem): Photo(
-            name=name,
-            width=int(row["width"]),
-            height=int(row["height"]),
-            licence=row["licence"],
-            author=row["author"],
-            source=row["source"],
-            changes=row["changes"],
-            sha256=row["sha256"],
-            split=splits[row["file"]],
-        )
-        for row in rows
-    }
+    index = {}
+    for file, row in rows.items():
+        size = int(row["width"]), int(row["height"])
+        row["split"] = splits[file]
+        keys = ("licence", "author", "source", "changes", "sha256", "split")
+        photo = Photo(Path(file).stem, *size, *(row[key] for key in keys))
+        index[photo.name] = photo
+    return index
 
 
 def photo_names(split: str | None = None) -> list[str]:
-    """Return the names of all photographs or of one split.
-
-    Args:
-        split: "train" (60), "validation" (8), "test" (16), or None for all 84.
+    """Return the names of a split: "train" (60), "validation" (8), "test" (16); None for all 84.
 
     Raises:
         NerdrainError: The split is unknown, or there are no photographs (see `data_dir`).
@@ -154,32 +127,16 @@ def photo_path(name: str) -> Path:
 
 
 def load_photo(name: str) -> UInt8[np.ndarray, "h w 3"]:
-    """Read one photograph as an RGB array.
-
-    Args:
-        name: with or without `.jpg`, e.g. "chelsea".
-
-    Returns:
-        (H, W, 3) uint8, RGB, 0..255.
-
-    Raises:
-        NerdrainError: There is no photograph of that name, or its file is missing or broken.
-    """
-    path = photo_path(name)
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise NerdrainError(f"{path} is broken; restore it from the repository.") from error
+    """Read one photograph, e.g. "chelsea", as RGB; errors are those of `photo_path` and reading."""
+    return read_image(photo_path(name))
 
 
 def find_changed_photos() -> list[str]:
     """Return the names of files that are missing or differ from the sha256 in the index."""
+
+    def digest(path: Path) -> str:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
     folder = photos_dir()
-    changed = []
-    for name, photo in photo_index().items():
-        path = folder / f"{name}.jpg"
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        if digest != photo.sha256:
-            changed.append(name)
-    return changed
+    photos = photo_index().values()
+    return [p.name for p in photos if digest(folder / f"{p.name}.jpg") != p.sha256]

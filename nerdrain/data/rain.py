@@ -41,29 +41,15 @@ def _draw_log_uniform(rng: np.random.Generator, bounds: Range) -> float:
     return float(np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]))))
 
 
-@dataclass(frozen=True)
-class _Directions:
-    """Directions of a layer in degrees from vertical, each with its share of the streaks."""
-
-    angles: Floats
-    shares: Floats
-    scatter: float
-
-    def draw(self, rng: np.random.Generator, count: int) -> Floats:
-        """Draw one angle for each streak, in radians."""
-        angles = rng.choice(self.angles, count, p=self.shares)
-        return np.deg2rad(angles + rng.normal(0, self.scatter, count))
-
-
-def _draw_directions(rng: np.random.Generator, style: RainStyle) -> _Directions:
+def _draw_directions(rng: np.random.Generator, style: RainStyle) -> tuple[Floats, Floats]:
+    """Draw the directions of a layer, in degrees from vertical, and their shares of the streaks."""
     count = 1 + int(rng.choice(len(style.directions), p=style.directions))
     angle = np.clip(rng.normal(0, style.angle_std), -style.angle_limit, style.angle_limit)
     if count == 1:
-        return _Directions(np.array([angle]), np.ones(1), style.scatter)
+        return np.array([angle]), np.ones(1)
     spread, main = rng.uniform(*style.direction_spread), rng.uniform(*style.main_share)
     angles = angle + rng.permutation(np.linspace(-spread / 2, spread / 2, count))
-    shares = np.array([main] + [(1 - main) / (count - 1)] * (count - 1))
-    return _Directions(angles, shares, style.scatter)
+    return angles, np.array([main] + [(1 - main) / (count - 1)] * (count - 1))
 
 
 def _draw_centres(rng: np.random.Generator, kind: Streaks, sides: Floats) -> Floats:
@@ -78,7 +64,11 @@ def _draw_centres(rng: np.random.Generator, kind: Streaks, sides: Floats) -> Flo
 
 
 def _draw_streaks(
-    rng: np.random.Generator, kind: Streaks, directions: _Directions, size: tuple[int, int]
+    rng: np.random.Generator,
+    style: RainStyle,
+    kind: Streaks,
+    directions: tuple[Floats, Floats],
+    size: tuple[int, int],
 ) -> DrawnStreaks:
     """Draw the streaks of one kind for a layer of `size`, including those that start outside."""
     length_scale = _draw_log_uniform(rng, kind.length_scale)
@@ -86,24 +76,18 @@ def _draw_streaks(
     margin = kind.length.largest * length_scale / 2
     y, x = _draw_centres(rng, kind, np.array(size)[:, None] + 2 * margin) - margin
     contrast = np.exp(rng.standard_normal(y.size) / Z90 * np.log(kind.contrast))
-    return DrawnStreaks(
-        y=y,
-        x=x,
-        angle=directions.draw(rng, y.size),
-        length=kind.length.draw(rng, y.size) * length_scale,
-        width=kind.width.draw(rng, y.size) * width_scale,
-        peak=_draw_log_uniform(rng, kind.peak) * contrast,
-    )
+    angles, shares = directions
+    degrees = rng.choice(angles, y.size, p=shares) + rng.normal(0, style.scatter, y.size)
+    length = kind.length.draw(rng, y.size) * length_scale
+    width = kind.width.draw(rng, y.size) * width_scale
+    peak = _draw_log_uniform(rng, kind.peak) * contrast
+    return DrawnStreaks(y, x, np.deg2rad(degrees), length, width, peak)
 
 
 def _cut_into_rows(
     drawn: DrawnStreaks, chosen: Indices, size: tuple[int, int], reach: int
 ) -> tuple[Indices, Indices, Floats, Floats]:
-    """Cut streaks at the rows of the image.
-
-    Returns:
-        For each cut: index of its streak, row, distance down from the streak's centre, and x.
-    """
+    """Cut streaks at the image's rows: each cut's streak, row, distance below its centre, and x."""
     half = drawn.length[chosen] / 2 * np.cos(drawn.angle[chosen])
     first = np.maximum(np.ceil(drawn.y[chosen] - half), 0).astype(np.intp)
     last = np.minimum(np.floor(drawn.y[chosen] + half), size[0] - 1).astype(np.intp)
@@ -122,13 +106,9 @@ def paint_streaks(
 ) -> None:
     """Paint all streaks at once, anti-aliased, row by row.
 
-    The cut of a slanted streak by a row has the streak's profile, widened by 1/cos(angle).
-
-    Args:
-        canvas: (H, W), changed in place.
-        drawn: the streaks.
-        fade: share of the length over which soft streaks fade, in (0, 1]; soft streaks add up.
-            None paints hard lines, of which the brighter is visible.
+    The cut of a slanted streak by a row has the streak's profile, widened by 1/cos(angle). Soft
+    streaks add up; `fade` is the share of their length over which they fade, in (0, 1]. None
+    paints hard lines, of which the brighter is visible. The canvas is changed in place.
     """
     section = drawn.width / np.cos(drawn.angle)
     reaches = np.ceil(section if fade is not None else section / 2).astype(np.intp)
@@ -156,10 +136,17 @@ def paint_streaks(
     canvas += padded[:, pad:-pad]
 
 
-def _make_rng(seed: int | np.random.Generator) -> np.random.Generator:
-    if not isinstance(seed, np.random.Generator) and seed < 0:
-        raise NerdrainError(f"seed {seed} is negative; give 0 or more, or a NumPy Generator.")
-    return np.random.default_rng(seed)
+def find_style(style: str | RainStyle) -> RainStyle:
+    """Return the style of that name; a `RainStyle` is returned as it is.
+
+    Raises:
+        NerdrainError: There is no style of that name.
+    """
+    if isinstance(style, RainStyle):
+        return style
+    if style not in STYLES:
+        raise NerdrainError(f"there is no rain style {style!r}; choose one of {', '.join(STYLES)}.")
+    return STYLES[style]
 
 
 def rain_layer(
@@ -168,7 +155,7 @@ def rain_layer(
     style: str | RainStyle = "light",
     seed: int | np.random.Generator = 0,
 ) -> Float32[np.ndarray, "h w"]:
-    """Draw a rain layer, which is added to each channel of an image of the same size.
+    """Draw a rain layer R in [0, 1], which is added to each channel of an image of that size.
 
     Args:
         height: in pixels, 1 or more.
@@ -176,31 +163,22 @@ def rain_layer(
         style: "light", "heavy", "mixed", or your own RainStyle.
         seed: the same seed, size and style give the same layer. A Generator is also accepted.
 
-    Returns:
-        R, (height, width) float32 in [0, 1].
-
     Raises:
         NerdrainError: The style is unknown, the size is below 1, or the seed is negative.
     """
-    if isinstance(style, str):
-        if style not in STYLES:
-            raise NerdrainError(
-                f"there is no rain style {style!r}; choose one of {', '.join(STYLES)}."
-            )
-        style = STYLES[style]
+    style = find_style(style)
     if height < 1 or width < 1:
-        raise NerdrainError(
-            f"a rain layer cannot have {height}x{width} pixels; give a height and a width of 1 or "
-            "more."
-        )
-    rng = _make_rng(seed)
+        raise NerdrainError(f"a rain layer cannot have {height}x{width} pixels; give 1x1 or more.")
+    if not isinstance(seed, np.random.Generator) and seed < 0:
+        raise NerdrainError(f"seed {seed} is negative; give 0 or more, or a NumPy Generator.")
+    rng = np.random.default_rng(seed)
     layer = np.zeros((height, width), np.float32)
     directions = _draw_directions(rng, style)
     kinds = [style.soft]
     if style.lines is not None and rng.uniform() < style.lines_share:
         kinds.append(style.lines)
     for kind in kinds:
-        drawn = _draw_streaks(rng, kind, directions, layer.shape)
+        drawn = _draw_streaks(rng, style, kind, directions, layer.shape)
         paint_streaks(layer, drawn, None if kind.hard else _draw_log_uniform(rng, kind.fade))
     return np.minimum(layer, 1, out=layer)
 
@@ -213,24 +191,14 @@ def compose(
     airlight: float = 0.8,
     veil: float = 0.3,
 ) -> Float32[np.ndarray, "h w c"]:
-    """Add a rain layer R to a clean image B, the same in all channels.
+    """Add a rain layer R >= 0 to a clean image B, the same in all channels; values are in [0, 1].
 
     "additive" is min(1, B + R), exactly as in Rain100 and Rain200. "screen" is 1 - (1 - B)(1 - R),
-    close to DDN-Data. "veil" is min(1, (1 - v)(B + R) + v A); it adds the haze of heavy rain.
-
-    Args:
-        clean: B, (H, W, C) float in [0, 1], or uint8.
-        layer: R, (H, W), >= 0.
-        mode: "additive", "screen" or "veil".
-        airlight: A, the brightness of the haze in [0, 1]; for "veil" only.
-        veil: v, the share of the light that is haze, in [0, 1]; for "veil" only.
-
-    Returns:
-        (H, W, C) float32 in [0, 1].
+    close to DDN-Data. "veil" is min(1, (1 - v)(B + R) + v A). It adds the haze of heavy rain: the
+    airlight A is the brightness of the haze, and the veil v is the share of the light that is haze.
 
     Raises:
-        NerdrainError: The mode is unknown, the sizes differ, or the image has values outside
-            [0, 1].
+        NerdrainError: The mode is unknown, the sizes differ, or B has values outside [0, 1].
     """
     if clean.ndim != 3 or clean.shape[:2] != layer.shape:
         raise NerdrainError(
@@ -241,9 +209,7 @@ def compose(
     if clean.dtype == np.uint8:
         background /= 255
     if background.size and not (background.min() >= 0 and background.max() <= 1):
-        raise NerdrainError(
-            "the clean image has values outside [0, 1]; give uint8, or divide by 255."
-        )
+        raise NerdrainError("the image has values outside [0, 1]; give uint8, or divide by 255.")
     rain = layer.astype(np.float32)[:, :, None]  # (H, W, 1)
     if mode == "additive":
         rainy = background + rain
@@ -262,11 +228,9 @@ def add_rain(
     seed: int | np.random.Generator = 0,
     mode: Mode = "additive",
 ) -> tuple[Float32[np.ndarray, "h w c"], Float32[np.ndarray, "h w"]]:
-    """Draw a rain layer and add it to a clean image.
+    """Draw a rain layer, add it to a clean image, and return the rainy image and the layer.
 
-    Returns:
-        The rainy image (H, W, C) and the layer (H, W). Arguments and errors are those of
-        `rain_layer` and `compose`.
+    Arguments and errors are those of `rain_layer` and `compose`.
     """
     layer = rain_layer(clean.shape[0], clean.shape[1], style, seed)
     return compose(clean, layer, mode), layer

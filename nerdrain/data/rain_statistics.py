@@ -19,12 +19,8 @@ LAG = 30.0  # the direction of the streaks has the highest mean correlation over
 def autocorrelation(layer: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "2*h-1 2*w-1"]:
     """Compute the correlation of a layer with shifted copies of itself, over the common pixels.
 
-    Args:
-        layer: (H, W), any float dtype.
-
-    Returns:
-        (2H-1, 2W-1) float64. The shift (dy, dx) is at [H-1+dy, W-1+dx], and shift 0 has the value
-        1. All values are 0 if the layer is constant.
+    The shift (dy, dx) is at [H-1+dy, W-1+dx] of the float64 result. Shift 0 has the value 1. All
+    values are 0 if the layer is constant.
     """
     height, width = layer.shape
     size = (next_fast_len(2 * height, real=True), next_fast_len(2 * width, real=True))
@@ -33,10 +29,8 @@ def autocorrelation(layer: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "2*h-1
         return np.zeros((2 * height - 1, 2 * width - 1))
     summed = irfft2(np.abs(rfft2(centred, size)) ** 2, size)
     summed = np.roll(summed, (height - 1, width - 1), (0, 1))[: 2 * height - 1, : 2 * width - 1]
-    overlap = np.outer(
-        height - np.abs(np.arange(1 - height, height)), width - np.abs(np.arange(1 - width, width))
-    )
-    covariance: Floats = summed / overlap
+    dy, dx = np.ogrid[1 - height : height, 1 - width : width]
+    covariance: Floats = summed / ((height - np.abs(dy)) * (width - np.abs(dx)))
     return covariance / covariance[height - 1, width - 1]
 
 
@@ -58,9 +52,6 @@ def layer_statistics(layer: Float[np.ndarray, "h w"]) -> dict[str, float]:
     bilinearly in two directions. "Along" is the direction, in steps of one degree, with the highest
     mean correlation over the first 30 pixels; "across" is perpendicular to it.
 
-    Args:
-        layer: R, (H, W), any float dtype, 0..1.
-
     Returns:
         `mean`, `std`; `share_over_0.02`, `share_over_0.1`, `share_over_0.3` (of the pixels);
         `percentile_99`; `half_width_across`, `half_width_along` (in pixels); `angle` (in degrees
@@ -71,10 +62,7 @@ def layer_statistics(layer: Float[np.ndarray, "h w"]) -> dict[str, float]:
         NerdrainError: The layer is not two-dimensional or has no pixels.
     """
     if layer.ndim != 2 or layer.size == 0:
-        raise NerdrainError(
-            f"a rain layer must have the shape (H, W) and at least one pixel, not shape "
-            f"{layer.shape}."
-        )
+        raise NerdrainError(f"a rain layer must be (H, W) with pixels, not shape {layer.shape}.")
     statistics = {"mean": float(layer.mean()), "std": float(layer.std())}
     statistics |= {f"share_over_{level}": float((layer > level).mean()) for level in THRESHOLDS}
     statistics["percentile_99"] = float(np.quantile(layer, 0.99))

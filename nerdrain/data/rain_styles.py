@@ -18,21 +18,15 @@ Z90 = 1.2816  # 90th percentile of the standard normal distribution
 
 @dataclass(frozen=True)
 class Spread:
-    """A positive, skewed distribution given by percentiles.
+    """A positive, skewed distribution: the 10th, 50th and 90th percentile, and the largest value.
 
     It is log-normal, with one standard deviation below the median and another above it.
-
-    Attributes:
-        low: the 10th percentile.
-        median: the 50th percentile.
-        high: the 90th percentile.
-        largest: larger draws are clipped to this value.
     """
 
     low: float
     median: float
     high: float
-    largest: float
+    largest: float  #: larger draws are clipped to this value
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.floating[Any]]:
         """Draw independent values in (0, largest], shape (count,)."""
@@ -44,127 +38,77 @@ class Spread:
 
 @dataclass(frozen=True)
 class Streaks:
-    """One kind of streak. Each layer draws one value from every `Range`, log-uniformly.
+    """One kind of streak. Each layer draws one value from every `Range`, log-uniformly."""
 
-    Attributes:
-        density: streaks per megapixel.
-        length: length of a streak, in pixels.
-        width: full width of a soft streak at half maximum, or whole width of a hard line, in
-            pixels.
-        peak: median over a layer of the streaks' maximum values, in 0..1.
-        contrast: 90th percentile of a streak's maximum divided by that median (log-normal), >= 1.
-        length_scale: factor for all lengths of a layer.
-        width_scale: factor for all widths of a layer.
-        fade: share of the length over which the two ends of a soft streak fade, in (0, 1].
-        clump: mean number of streaks in a cluster; 1 gives no clusters.
-        clump_radius: standard deviation of the positions in a cluster, in pixels.
-        hard: constant value and sharp edges; where two lines cross, the brighter is visible.
-    """
-
-    density: Range
-    length: Spread
-    width: Spread
-    peak: Range
-    contrast: float = 2.4
-    length_scale: Range = (1.0, 1.0)
-    width_scale: Range = (1.0, 1.0)
-    fade: Range = (0.3, 0.3)
-    clump: Range = (1.0, 1.0)
-    clump_radius: float = 12.0
-    hard: bool = False
+    density: Range  #: streaks per megapixel
+    length: Spread  #: length of a streak, in pixels
+    width: Spread  #: full width at half maximum if soft, whole width if hard, in pixels
+    peak: Range  #: median over a layer of the streaks' maximum values, in 0..1
+    contrast: float = 2.4  #: 90th percentile of these values / their median (log-normal), >= 1
+    length_scale: Range = (1.0, 1.0)  #: factor for all lengths of a layer
+    width_scale: Range = (1.0, 1.0)  #: factor for all widths of a layer
+    fade: Range = (0.3, 0.3)  #: share of a soft streak over which its two ends fade, in (0, 1]
+    clump: Range = (1.0, 1.0)  #: mean number of streaks in a cluster; 1 gives no clusters
+    clump_radius: float = 12.0  #: standard deviation of positions in a cluster, in pixels
+    hard: bool = False  #: constant value, sharp edges; the brighter of two lines is visible
 
 
 @dataclass(frozen=True)
 class RainStyle:
-    """All distributions of a rain layer; change one with `dataclasses.replace`.
+    """All distributions of a rain layer, angles in degrees; change one with `dataclasses.replace`.
 
-    Attributes:
-        soft: the soft streaks of every layer.
-        lines: the hard lines, or None.
-        lines_share: share of the layers that have hard lines.
-        directions: probabilities of one, two, ... directions in a layer, with sum 1.
-        main_share: share of the streaks that follow the first of several directions.
-        angle_std: standard deviation of a layer's mean angle from vertical, in degrees.
-        angle_limit: largest absolute value of that mean angle, in degrees.
-        direction_spread: angle between the outermost directions of a layer, in degrees.
-        scatter: standard deviation of the streaks' angles around their direction, in degrees.
+    A layer has one or several directions, around a mean angle from vertical.
     """
 
-    soft: Streaks
-    lines: Streaks | None = None
-    lines_share: float = 0.0
-    directions: tuple[float, ...] = (1.0,)
-    main_share: Range = (0.6, 0.9)
-    angle_std: float = 13.5
-    angle_limit: float = 30.0
-    direction_spread: Range = (6.0, 29.0)
-    scatter: float = 1.6
+    soft: Streaks  #: the soft streaks of every layer
+    lines: Streaks | None = None  #: the hard lines
+    lines_share: float = 0.0  #: share of the layers that have hard lines
+    directions: tuple[float, ...] = (1.0,)  #: probabilities of 1, 2, ... directions, with sum 1
+    main_share: Range = (0.6, 0.9)  #: share of the streaks in the first of several directions
+    angle_std: float = 13.5  #: standard deviation of a layer's mean angle
+    angle_limit: float = 30.0  #: largest absolute value of that mean angle
+    direction_spread: Range = (6.0, 29.0)  #: angle between the outermost directions
+    scatter: float = 1.6  #: standard deviation of the streaks' angles around their direction
 
 
 # Like Rain200L and Rain100L: one direction and thin streaks in clusters.
 LIGHT = RainStyle(
     soft=Streaks(
-        density=(3000, 4000),
-        length=Spread(10, 37, 75, largest=150),
-        width=Spread(1.2, 1.6, 2.2, largest=3),
-        peak=(0.055, 0.11),
-        clump=(5, 5),
+        density=(3000, 4000), peak=(0.055, 0.11), clump=(5, 5),
+        length=Spread(10, 37, 75, largest=150), width=Spread(1.2, 1.6, 2.2, largest=3),
     ),
-)
+)  # fmt: skip
 
 # Like Rain200H and Rain100H: up to three directions and dense soft rain, often with hard lines.
 HEAVY = RainStyle(
     soft=Streaks(
-        density=(13000, 20000),
-        length=Spread(30, 48, 75, largest=120),
-        width=Spread(1.2, 1.6, 2.3, largest=3),
-        peak=(0.05, 0.09),
-        contrast=2.3,
-        clump=(6, 6),
+        density=(13000, 20000), peak=(0.05, 0.09), contrast=2.3, clump=(6, 6),
+        length=Spread(30, 48, 75, largest=120), width=Spread(1.2, 1.6, 2.3, largest=3),
     ),
     lines=Streaks(
-        density=(3500, 6500),
-        length=Spread(45, 75, 130, largest=180),
-        width=Spread(1.0, 1.5, 2.8, largest=4),
-        peak=(0.2, 0.37),
-        contrast=1.15,
-        clump=(6, 6),
-        hard=True,
+        density=(3500, 6500), peak=(0.2, 0.37), contrast=1.15, clump=(6, 6), hard=True,
+        length=Spread(45, 75, 130, largest=180), width=Spread(1.0, 1.5, 2.8, largest=4),
     ),
     lines_share=0.6,
     directions=(0.38, 0.52, 0.10),
-)
+)  # fmt: skip
 
 # For training: from drizzle to downpour, with every range wider than in any benchmark.
 MIXED = RainStyle(
     soft=Streaks(
-        density=(1500, 20000),
-        length=Spread(12, 38, 72, largest=160),
-        width=Spread(1.2, 1.6, 2.3, largest=4),
-        peak=(0.035, 0.17),
-        length_scale=(0.5, 1.6),
-        width_scale=(0.8, 2.5),
-        fade=(0.2, 1.0),
-        clump=(1, 6),
+        density=(1500, 20000), peak=(0.035, 0.17), fade=(0.2, 1.0), clump=(1, 6),
+        length=Spread(12, 38, 72, largest=160), width=Spread(1.2, 1.6, 2.3, largest=4),
+        length_scale=(0.5, 1.6), width_scale=(0.8, 2.5),
     ),
     lines=Streaks(
-        density=(500, 8000),
-        length=Spread(30, 70, 140, largest=180),
-        width=Spread(1.0, 1.6, 3.0, largest=4),
-        peak=(0.08, 0.4),
-        contrast=1.4,
-        length_scale=(0.4, 1.2),
-        width_scale=(0.8, 1.6),
-        clump=(1, 6),
-        hard=True,
+        density=(500, 8000), peak=(0.08, 0.4), contrast=1.4, clump=(1, 6), hard=True,
+        length=Spread(30, 70, 140, largest=180), width=Spread(1.0, 1.6, 3.0, largest=4),
+        length_scale=(0.4, 1.2), width_scale=(0.8, 1.6),
     ),
     lines_share=0.4,
     directions=(0.6, 0.3, 0.1),
     main_share=(0.4, 0.9),
-    angle_std=18.0,
-    angle_limit=45.0,
-    direction_spread=(3.0, 40.0),
-    scatter=2.0,
-)
+    angle_std=18.0, angle_limit=45.0, direction_spread=(3.0, 40.0), scatter=2.0,
+)  # fmt: skip
 
 STYLES: Mapping[str, RainStyle] = {"light": LIGHT, "heavy": HEAVY, "mixed": MIXED}

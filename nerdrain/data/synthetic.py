@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from nerdrain.data.augmentation import augment, random_crop
 from nerdrain.data.images import read_image, to_tensor
 from nerdrain.data.pairing import images_in
-from nerdrain.data.rain import MODES, STYLES, Mode, RainStyle, compose, rain_layer
+from nerdrain.data.rain import MODES, Mode, RainStyle, compose, find_style, rain_layer
 from nerdrain.errors import NerdrainError
 
 Photo = str | Path | UInt8[np.ndarray, "h w 3"]
@@ -36,17 +36,6 @@ class Pairs(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Item: ...
-
-
-def check_index(index: int, length: int) -> int:
-    """Return the index in 0..length-1; a negative one counts from the end.
-
-    Raises:
-        IndexError: The index is out of range, which ends a `for` loop over a dataset.
-    """
-    if not -length <= index < length:
-        raise IndexError(f"index {index} is out of range for a dataset of {length} items")
-    return index % length
 
 
 class EpochDataset(Dataset[Item]):
@@ -79,31 +68,6 @@ class EpochDataset(Dataset[Item]):
 
     def _rng(self, epoch: int, index: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch, index, stream])
-
-
-def _style_shares(
-    style: str | RainStyle | Mapping[str, float],
-) -> list[tuple[str | RainStyle, float]]:
-    """Return each style with its share; the shares sum to 1.
-
-    Raises:
-        NerdrainError: A style is unknown, or the shares are negative or all zero.
-    """
-    if isinstance(style, RainStyle):
-        return [(style, 1.0)]
-    shares = {style: 1.0} if isinstance(style, str) else style
-    for name in shares:
-        if name not in STYLES:
-            raise NerdrainError(
-                f"there is no rain style {name!r}; choose one of {', '.join(STYLES)}."
-            )
-    total = sum(shares.values())
-    if not shares or min(shares.values()) < 0 or not 0 < total < math.inf:
-        raise NerdrainError(
-            f"style {dict(shares)} has no valid shares; give shares of 0 or more, at least one of "
-            "them above 0."
-        )
-    return [(name, share / total) for name, share in shares.items()]
 
 
 class SyntheticRain(EpochDataset):
@@ -143,11 +107,17 @@ class SyntheticRain(EpochDataset):
         repeats: int = 1,
     ) -> None:
         super().__init__(seed)
-        if mode not in (*MODES, "mixed"):
+        if mode not in (known := (*MODES, "mixed")):
+            raise NerdrainError(f"there is no mode {mode!r}; choose one of {', '.join(known)}.")
+        named = list(style.items()) if isinstance(style, Mapping) else [(style, 1.0)]
+        self.styles = [find_style(name) for name, _ in named]
+        shares = [share for _, share in named]
+        total = sum(shares)
+        if not shares or min(shares) < 0 or not 0 < total < math.inf:
             raise NerdrainError(
-                f"there is no mode {mode!r}; choose one of {', '.join(MODES)}, mixed."
+                f"style {style} has no valid shares; give shares of 0 or more, at least one of "
+                "them above 0."
             )
-        shares = _style_shares(style)
         if isinstance(photos, str | Path):
             photos = list(images_in(Path(photos)).values())
         if len(photos) == 0:
@@ -159,7 +129,7 @@ class SyntheticRain(EpochDataset):
                 "work; patch_size and repeats must be 1 or more, bank 0 or more, dry in [0, 1]."
             )
         self.photos: Sequence[Photo] = photos
-        self.styles, self.shares = zip(*shares, strict=True)
+        self.shares = [share / total for share in shares]
         self.mode, self.patch_size = mode, patch_size
         self.dry, self.repeats = dry, repeats
         rngs = (np.random.default_rng([seed, number, BANK]) for number in range(bank))
@@ -170,10 +140,10 @@ class SyntheticRain(EpochDataset):
 
     def photo(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         """Return the whole clean photograph of an item."""
-        photo = self.photos[check_index(index, len(self)) % len(self.photos)]
+        photo = self.photos[range(len(self))[index] % len(self.photos)]
         return read_image(photo) if isinstance(photo, str | Path) else photo
 
-    def _style(self, rng: np.random.Generator) -> str | RainStyle:
+    def _style(self, rng: np.random.Generator) -> RainStyle:
         if len(self.styles) == 1:
             return self.styles[0]
         return self.styles[rng.choice(len(self.styles), p=self.shares)]
@@ -184,19 +154,19 @@ class SyntheticRain(EpochDataset):
         if not self.bank:
             return rain_layer(height, width, self._style(rng), rng)
         layer = self.bank[rng.integers(len(self.bank))]
-        if height > layer.shape[0] or width > layer.shape[1]:
+        side = len(layer)
+        if max(height, width) > side:
             raise NerdrainError(
-                f"a {width}x{height} image is larger than the bank's layers of {layer.shape[1]} "
-                "pixels; raise bank_size, or set patch_size to crop the image."
+                f"a {width}x{height} image is larger than the bank's layers of {side} pixels; "
+                "raise bank_size, or set patch_size to crop the image."
             )
-        top = rng.integers(layer.shape[0] - height + 1)
-        left = rng.integers(layer.shape[1] - width + 1)
+        top, left = rng.integers(side - height + 1), rng.integers(side - width + 1)
         layer = layer[top : top + height, left : left + width]
         return layer[:, ::-1] if rng.uniform() < 0.5 else layer
 
     def item(self, epoch: int, index: int) -> Item:
         """Return a photograph, or a crop of it, with the rain of an epoch."""
-        index = check_index(index, len(self))
+        index = range(len(self))[index]  # a negative index counts from the end
         rng = self._rng(epoch, index, RAIN)
         photo = self.photo(index)
         if self.patch_size is not None:  # crop bytes, which is cheaper than cropping floats
@@ -219,18 +189,14 @@ class SyntheticRain(EpochDataset):
 class TrainingCrops(EpochDataset):
     """Random crops of pairs, augmented as in the released training code, the same for both images.
 
-    `nerdrain.data.augmentation` describes the symmetries and the saturation. Images smaller than
-    the crop are reflected.
+    `nerdrain.data.augmentation` describes the crops, the symmetries and the saturation.
 
     Args:
         pairs: any dataset of `(rainy, clean)`. `set_epoch` also sets the epoch of an EpochDataset.
-        patch_size: side of a crop, in pixels (256 in the paper, section 4.1).
+        patch_size: side of a crop, in pixels (256 in the paper, section 4.1), 1 or more.
         augment: False crops without augmentation.
         seed: items depend only on (seed, epoch, index).
-        repeats: crops of each pair in one epoch.
-
-    Raises:
-        NerdrainError: `patch_size` or `repeats` is below 1.
+        repeats: crops of each pair in one epoch, 1 or more.
     """
 
     def __init__(
@@ -261,12 +227,11 @@ class TrainingCrops(EpochDataset):
 
     def item(self, epoch: int, index: int) -> Item:
         """Return a random crop of a pair, for any epoch."""
-        index = check_index(index, len(self))
+        index = range(len(self))[index]  # a negative index counts from the end
         rng = self._rng(epoch, index, CROP)
         pairs, which = self.pairs, index % len(self.pairs)
         pair = pairs.item(epoch, which) if isinstance(pairs, EpochDataset) else pairs[which]
-        both = torch.stack(pair)  # (2, 3, H, W)
-        both = random_crop(both, self.patch_size, rng)
+        both = random_crop(torch.stack(pair), self.patch_size, rng)  # (2, 3, patch, patch)
         if self.augment:
             both = augment(both, rng)
         rainy, clean = both.contiguous()

@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from torch.utils.data import DataLoader
 
-from nerdrain.data.augmentation import (
-    SYMMETRIES,
-    adjust_saturation,
-    augment,
-    random_crop,
-    reflect_indices,
-)
+from nerdrain.data.augmentation import SYMMETRIES, adjust_saturation, augment, random_crop
 from nerdrain.data.datasets import ImageFolder, PairedFolder
 from nerdrain.data.images import read_image, to_tensor
 from nerdrain.data.synthetic import SyntheticRain, TrainingCrops
@@ -383,14 +377,12 @@ def test_to_tensor_is_rgb_first_in_0_to_1(dtype):
 # ---------------------------------------------------------------- crops and augmentation
 
 
-@given(length=st.integers(2, 40), size=st.integers(1, 130))
-def test_reflection_is_numpys(length, size):
-    row = np.arange(length)
-    expected = np.pad(row, (0, max(size - length, 0)), mode="reflect")[:size]
-    assert np.array_equal(reflect_indices(length, size).numpy(), expected)
-    assert np.array_equal(
-        reflect_indices(1, size).numpy(), np.zeros(size)
-    )  # one pixel repeats itself
+@given(height=st.integers(1, 40), width=st.integers(1, 40), patch=st.integers(40, 130))
+def test_small_images_are_reflected_as_numpy_does(height, width, patch):
+    image = np.arange(height * width, dtype=np.float32).reshape(height, width)
+    missing = ((0, patch - height), (0, patch - width))
+    crop = random_crop(torch.from_numpy(image)[None, None], patch, np.random.default_rng(0))
+    assert np.array_equal(crop[0, 0].numpy(), np.pad(image, missing, mode="reflect"))
 
 
 @given(

@@ -82,7 +82,7 @@ def test_missing_and_broken_files(copied):
     with pytest.raises(NerdrainError, match=r"astronaut\.jpg is missing; restore it"):
         photos.load_photo("astronaut")
     (copied / "chelsea.jpg").write_bytes((copied / "chelsea.jpg").read_bytes()[:5000])
-    with pytest.raises(NerdrainError, match=r"chelsea\.jpg is broken; restore it"):
+    with pytest.raises(NerdrainError, match=r"chelsea\.jpg is damaged or incomplete .*; copy it"):
         photos.load_photo("chelsea")
     assert "chelsea" in photos.find_changed_photos() and "astronaut" in photos.find_changed_photos()
 
