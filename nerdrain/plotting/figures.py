@@ -63,8 +63,6 @@ STYLE: Any = {  # Any, because the type of the keys differs between versions of 
     "ytick.labelsize": 11,
 }
 
-Box = tuple[int, int, int, int]
-
 
 def use_style() -> None:
     """Make the book's style the default of matplotlib; call it once, in a notebook's first cell."""
@@ -77,20 +75,15 @@ def use_style() -> None:
 def as_rgb(image: Any) -> Float[np.ndarray, "h w 3"]:
     """Convert an image for `imshow`: (h, w, 3) float, clamped to [0, 1].
 
-    Args:
-        image: (h, w), (h, w, 1) or (h, w, 3) array, uint8, uint16 or float in [0, 1]; or a torch
-            tensor (3, h, w) or (1, h, w), also with a batch dimension of size 1.
-
-    Raises:
-        NerdrainError: The shape is different.
+    The image is an array (h, w), (h, w, 1) or (h, w, 3), integers or float in [0, 1], or a torch
+    tensor (3, h, w) or (1, h, w), also with a batch dimension of size 1. Other shapes are an error.
     """
+    array = image
     if hasattr(image, "detach"):
-        array = image.detach().float().cpu().numpy()
-        if array.ndim == 4 and array.shape[0] == 1:
-            array = array[0]
-        array = np.moveaxis(array, 0, -1) if array.ndim == 3 else array  # (H, W, C)
-    else:
-        array = np.asarray(image)
+        array = array.squeeze(0) if array.ndim == 4 else array
+        array = array.movedim(0, -1) if array.ndim == 3 else array  # (H, W, C)
+        array = array.detach().float().cpu().numpy()
+    array = np.asarray(array)
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3) or array.size == 0:
@@ -104,35 +97,29 @@ def as_rgb(image: Any) -> Float[np.ndarray, "h w 3"]:
 
 
 def _make_axes(
-    count: int, titles: Sequence[str] | None, ncols: int | None, width: float, aspect: float
+    images: Sequence[np.ndarray], titles: Sequence[str] | None, ncols: int | None, width: float
 ) -> tuple[Figure, list[Axes]]:
-    """Make a figure with `count` axes without ticks; the height follows from the images.
-
-    Args:
-        count: number of axes.
-        titles: one title for each, or None.
-        ncols: axes per row; None puts up to three in a row.
-        width: width of the figure, in inches.
-        aspect: height of an image divided by its width.
-    """
+    """Make a figure with axes without ticks, one for each image; its height fits the images."""
+    count = len(images)
     if count == 0:
         raise NerdrainError("there is no image to show; give at least one.")
     if titles is not None and len(titles) != count:
         raise NerdrainError(
             f"the number of titles ({len(titles)}) must equal the number of images ({count})."
         )
-    columns = min(count, ncols or min(count, 3))
-    rows = -(-count // columns)
-    lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
-    height = rows * (width / columns * aspect + 0.22 * lines + 0.12)
+    columns = min(count, ncols or 3)
+    rows = [images[first : first + columns] for first in range(0, count, columns)]
+    aspect = np.mean([max(image.shape[0] / image.shape[1] for image in row) for row in rows])
+    lines = max(title.count("\n") + 1 for title in titles) if titles else 0
+    height = len(rows) * (width / columns * float(aspect) + 0.22 * lines + 0.12)
     with plt.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
         figure = Figure(figsize=(width, height), layout=layout)
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axis, title in zip(axes, titles or [""] * count, strict=False):
-            axis.set_title(title)
+        axes = figure.subplots(len(rows), columns, squeeze=False).ravel()
         for axis in axes:
             axis.set_axis_off()
+        for axis, title in zip(axes, titles or [], strict=False):
+            axis.set_title(title)
     return figure, list(axes[:count])
 
 
@@ -143,17 +130,13 @@ def show_images(
     ncols: int | None = None,
     width: float = 8.0,
 ) -> Figure:
-    """Show images side by side, where 0 is black and 1 is white in all of them.
+    """Show images that `as_rgb` accepts, where 0 is black and 1 is white in all of them.
 
-    Args:
-        images: images that `as_rgb` accepts, preferably all of one size.
-        titles: one title for each image.
-        ncols: images per row, by default up to three.
-        width: width of the figure, in inches of 100 pixels.
+    There are `ncols` images per row, by default up to three. The figure is `width` inches of 100
+    pixels wide.
     """
     pictures = [as_rgb(image) for image in images]
-    aspect = max((p.shape[0] / p.shape[1] for p in pictures), default=1.0)
-    figure, axes = _make_axes(len(pictures), titles, ncols, width, aspect)
+    figure, axes = _make_axes(pictures, titles, ncols, width)
     for axis, picture in zip(axes, pictures, strict=True):
         axis.imshow(picture)
     return figure
@@ -163,21 +146,14 @@ def show_crops(
     images: Sequence[Any],
     titles: Sequence[str] | None = None,
     *,
-    box: Box,
+    box: tuple[int, int, int, int],
     width: float = 8.0,
     colour: str = "orange",
 ) -> Figure:
-    """Show images in a row, and below each an enlarged detail.
+    """Show images that `as_rgb` accepts in a row, and below each an enlarged detail.
 
-    Args:
-        images: images that `as_rgb` accepts, all of one size.
-        titles: one title for each image.
-        box: position of the detail, (top, left, height, width) in pixels.
-        width: width of the figure, in inches of 100 pixels.
-        colour: colour of the box, a key of `COLOURS`.
-
-    Raises:
-        NerdrainError: The box is partly outside an image.
+    The detail is the box (top, left, height, width), in pixels. It must be inside every image, and
+    its outline has a colour of `COLOURS`. The figure is `width` inches of 100 pixels wide.
     """
     pictures = [as_rgb(image) for image in images]
     top, left, high, wide = box
@@ -189,15 +165,16 @@ def show_crops(
                 "left, height, width) in pixels."
             )
     count = len(pictures)
-    aspect = max((p.shape[0] / p.shape[1] for p in pictures), default=1.0)
+    details = [picture[top : top + high, left : left + wide] for picture in pictures]
     all_titles = [*titles, *[""] * count] if titles is not None else None
-    figure, axes = _make_axes(2 * count, all_titles, count, width, (aspect + high / wide) / 2)
-    for picture, whole, detail in zip(pictures, axes[:count], axes[count:], strict=True):
-        edge = COLOURS[colour]
-        whole.imshow(picture)
-        whole.add_patch(Rectangle((left - 0.5, top - 0.5), wide, high, fill=False, ec=edge, lw=2))
-        detail.imshow(picture[top : top + high, left : left + wide], interpolation="nearest")
-        detail.add_patch(Rectangle((-0.5, -0.5), wide, high, fill=False, ec=edge, lw=4))
+    figure, axes = _make_axes([*pictures, *details], all_titles, count, width)
+    edge = COLOURS[colour]
+    for axis, picture in zip(axes[:count], pictures, strict=True):
+        axis.imshow(picture)
+        axis.add_patch(Rectangle((left - 0.5, top - 0.5), wide, high, fill=False, ec=edge, lw=2))
+    for axis, detail in zip(axes[count:], details, strict=True):
+        axis.imshow(detail, interpolation="nearest")
+        axis.add_patch(Rectangle((-0.5, -0.5), wide, high, fill=False, ec=edge, lw=4))
     return figure
 
 
@@ -211,30 +188,21 @@ def show_maps(
     ncols: int | None = None,
     width: float = 8.0,
 ) -> Figure:
-    """Show maps (rain layers, differences, spectra) on one colour scale with one colour bar.
+    """Show maps (rain layers, differences, spectra), arrays (h, w), on one colour scale.
 
-    Args:
-        maps: arrays (h, w) of any real values.
-        titles: one title for each map.
-        signed: True uses a diverging colour map with white at 0; False starts at the smallest
-            value.
-        label: quantity and unit for the colour bar.
-        limit: value of the strongest colour, by default the largest value (or absolute value).
-        ncols: maps per row, by default up to three.
-        width: width of the figure, in inches of 100 pixels.
+    One colour bar has the quantity and unit in `label`. A signed scale has white at 0; otherwise it
+    starts at the smallest value. The strongest colour is at `limit`, by default at the largest
+    value (or absolute value). `ncols` and `width` are those of `show_images`.
     """
     planes = [np.asarray(plane, dtype=np.float64) for plane in maps]
     if any(plane.ndim != 2 or plane.size == 0 for plane in planes):
         raise NerdrainError("a map must be an array (height, width) with at least one value.")
-    aspect = max((p.shape[0] / p.shape[1] for p in planes), default=1.0)
-    figure, axes = _make_axes(len(planes), titles, ncols, width * 0.9, aspect)
+    figure, axes = _make_axes(planes, titles, ncols, width * 0.9)
     figure.set_figwidth(width)
-    high = (
-        limit
-        if limit is not None
-        else max(float(np.max(np.abs(p) if signed else p)) for p in planes)
-    )
-    low = -high if signed else min(float(np.min(p)) for p in planes)
+    values = np.concatenate(planes, axis=None)
+    largest = np.max(np.abs(values) if signed else values)
+    high = largest if limit is None else limit
+    low = -high if signed else np.min(values)
     cmap = DIVERGING if signed else SEQUENTIAL
     for axis, plane in zip(axes, planes, strict=True):
         shown = axis.imshow(plane, vmin=low, vmax=high, cmap=cmap)
@@ -245,11 +213,8 @@ def show_maps(
 def split_view(left: Any, right: Any, at: float = 0.5, line: int = 2) -> Float[np.ndarray, "h w 3"]:
     """Join the left part of one image and the right part of another, with a white line between.
 
-    Args:
-        left: an image that `as_rgb` accepts, e.g. the rainy image.
-        right: the same scene at the same size, e.g. the derained image.
-        at: position of the line, as a share of the width.
-        line: width of the line, in pixels.
+    Both are images of one size that `as_rgb` accepts. The line is `line` pixels wide, and `at` is
+    its position as a share of the width.
     """
     a, b = as_rgb(left), as_rgb(right)
     if a.shape != b.shape:

@@ -8,13 +8,15 @@ import base64
 import html
 import io
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from nerdrain.errors import NerdrainError
+from nerdrain.evaluation.metrics import to_uint8
 from nerdrain.plotting.figures import as_rgb
 
 if TYPE_CHECKING:
@@ -28,14 +30,12 @@ def _to_picture(frame: Any, width: int) -> Image.Image:
         buffer = io.BytesIO()
         frame.savefig(buffer, format="png", facecolor="white", dpi=width / frame.get_figwidth())
         return Image.open(buffer).convert("RGB")
-    picture = Image.fromarray(np.floor(as_rgb(frame) * 255 + 0.5).astype(np.uint8))
+    picture = Image.fromarray(to_uint8(as_rgb(frame)))
     if picture.width > width:
         height = max(1, round(picture.height * width / picture.width))
         return picture.resize((width, height), Image.Resampling.LANCZOS)
     factor = width // picture.width  # an integer, so that small pictures stay sharp
-    return picture.resize(
-        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
-    )
+    return ImageOps.scale(picture, factor, Image.Resampling.NEAREST)
 
 
 def _encode(picture: Image.Image, **options: Any) -> bytes:
@@ -50,16 +50,14 @@ def _compress(pictures: Sequence[Image.Image], budget: int) -> list[bytes]:
         exact = [_encode(picture, lossless=True) for picture in pictures]
         if sum(map(len, exact)) <= budget:
             return exact
-    low, high = 25, 96  # bisect WebP's quality; 25 is used even if it exceeds the budget
-    best = [_encode(picture, quality=low) for picture in pictures]
-    while high - low > 4:
-        middle = (low + high) // 2
-        tried = [_encode(picture, quality=middle) for picture in pictures]
-        if sum(map(len, tried)) <= budget:
-            low, best = middle, tried
-        else:
-            high = middle
-    return best
+
+    @cache
+    def encode(quality: int) -> list[bytes]:
+        return [_encode(picture, quality=quality) for picture in pictures]
+
+    qualities = range(25, 96, 4)  # of WebP; 25 is used even if it exceeds the budget
+    too_high = bisect_right(qualities, budget, key=lambda quality: sum(map(len, encode(quality))))
+    return encode(qualities[max(too_high - 1, 0)])
 
 
 def _frame_html(picture: bytes, alt: str, caption: str) -> str:
@@ -77,10 +75,8 @@ def _html_slider(frames: Sequence[str], labels: Sequence[str], name: str, value:
     """Return the slider as plain HTML, for ipywidgets older than 8, such as on Colab."""
     from IPython.display import HTML
 
-    parts = [
-        f"<div{'' if index == value else ' hidden'}>{frame}</div>"
-        for index, frame in enumerate(frames)
-    ]
+    hidden = ["" if index == value else " hidden" for index in range(len(frames))]
+    parts = [f"<div{state}>{frame}</div>" for state, frame in zip(hidden, frames, strict=True)]
     choose = (
         "const parts = this.parentNode.querySelectorAll('div');"
         "parts.forEach((part, index) => { part.hidden = index !== Number(this.value); });"
@@ -107,8 +103,9 @@ def image_slider(
 ) -> "VBox | HTML":
     """Make a picture with a slider below that chooses a frame; it works without a kernel.
 
-    The arrow keys, Page Up/Down, Home and End move the slider when it has the focus. The frames are
-    HTML images, because the `Image` of ipywidgets has no alternative text.
+    The arrow keys, Page Up/Down, Home and End move the slider when it has the focus. In a notebook
+    with a kernel, observe ``widget.children[1]``'s ``index`` to compute more. If ipywidgets is
+    older than 8, as on Colab, the result is the same slider as HTML without widgets.
 
     Args:
         frames: arrays or tensors that `as_rgb` accepts, or matplotlib Figures, all of one size.
@@ -120,11 +117,6 @@ def image_slider(
         width: width of the pictures, in pixels; narrower arrays are enlarged by an integer factor.
         budget_kb: kilobytes for all frames together. The compression is lossless if that fits,
             otherwise as weak as possible. The page stores the frames as text, which adds a third.
-
-    Returns:
-        A VBox of the Stack of pictures and the slider. In a notebook with a kernel, observe
-        ``widget.children[1]``'s ``index`` to compute more. If ipywidgets is older than 8, as on
-        Colab, the same slider as HTML without widgets.
 
     Raises:
         NerdrainError: There are no frames, the numbers or sizes differ, or `value` is not the index
@@ -148,7 +140,7 @@ def image_slider(
     if len({picture.size for picture in pictures}) != 1:
         raise NerdrainError("the frames of a slider must all have one size.")
     data = _compress(pictures, budget_kb * 1000)
-    parts = [
+    parts = [  # of HTML, because the `Image` of ipywidgets has no alternative text
         _frame_html(picture, text, f"{html.escape(description)}: <b>{html.escape(str(label))}</b>")
         for picture, text, label in zip(data, texts, labels, strict=True)
     ]
