@@ -5,59 +5,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nerdrain.evaluation.paper import TABLE_2
 from nerdrain.model.config import NeRDRainConfig
 from nerdrain.model.network import NeRDRain
 
+#: The paper's "#Params (M)" and "#FLOPs (G)" at 256x256, by preset. FLOPs are multiply-adds.
 PAPER_TABLE_2 = {
-    preset: TABLE_2[row][::-1]
-    for preset, row in (("nerd-rain", "NeRD-Rain"), ("nerd-rain-s", "NeRD-Rain-S"))
+    "nerd-rain": TABLE_2["NeRD-Rain"][::-1],
+    "nerd-rain-s": TABLE_2["NeRD-Rain-S"][::-1],
 }
-"""The paper's "#Params (M)" and "#FLOPs (G)" at 256x256, by preset. These FLOPs are multiply-adds.
-"""
 
 
 @dataclass(frozen=True)
 class Complexity:
     """Size and cost of a network.
 
-    Attributes:
-        parameters: Number of trainable parameters, including unused ones.
-        macs: Multiply-adds of one forward pass, in convolutions and matrix products.
-        released_macs: Multiply-adds if the network runs as in the released code, which evaluates
-            each INR decoder four times and multiplies some input columns by zeros. For fidelity
-            "paper" it equals `macs`.
+    The released code evaluates each INR decoder four times and multiplies some input columns by
+    zeros. For fidelity "paper" both numbers of multiply-adds are equal.
     """
 
-    parameters: int
-    macs: int
-    released_macs: int
-
-
-def _multiply_adds(model: nn.Module, *inputs: torch.Tensor) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model(*inputs)
-    return counter.get_total_flops() // 2  # the counter counts a multiply-add as two operations
+    parameters: int  #: number of trainable parameters, including unused ones
+    macs: int  #: multiply-adds of one forward pass, in convolutions and matrix products
+    released_macs: int  #: multiply-adds if the network runs as in the released code
 
 
 def complexity(model: NeRDRain | NeRDRainConfig, size: int | tuple[int, int] = 256) -> Complexity:
-    """Count parameters and multiply-adds.
+    """Count parameters and multiply-adds for an image (height, width), or a square of that side.
 
     The network is traced on PyTorch's meta device, which handles only shapes and computes nothing.
-
-    Args:
-        model: a network or its configuration.
-        size: (height, width) of the image, or the side of a square, in pixels.
     """
     config = model if isinstance(model, NeRDRainConfig) else model.config
     height, width = (size, size) if isinstance(size, int) else size
-    with torch.device("meta"):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
         traced = NeRDRain(config).requires_grad_(False)
-        macs = _multiply_adds(traced, torch.empty(1, 3, height, width))
-        extra = sum(_count_released_extra(traced, name, height, width) for name in traced.inrs)
+        traced(torch.empty(1, 3, height, width))
+    macs = counter.get_total_flops() // 2  # the counter counts a multiply-add as two operations
+    extra = sum(_count_released_extra(traced, name, height, width) for name in traced.inrs)
     parameters = sum(p.numel() for p in traced.parameters())
     return Complexity(parameters, macs, macs + extra)
 

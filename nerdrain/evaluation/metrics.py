@@ -38,10 +38,7 @@ def _round_half_up(values: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(image: Image) -> UInt8[np.ndarray, "h w 3"]:
-    """Clamp and round an image to 8 bits, as benchmarks store it.
-
-    Args:
-        image: (h, w, 3) or grey (h, w) or (h, w, 1); uint8, or float in [0, 1].
+    """Clamp and round an image to 8 bits, as benchmarks store it; also grey (h, w) or (h, w, 1).
 
     Raises:
         NerdrainError: The shape or dtype is different, or some values are not finite.
@@ -74,12 +71,7 @@ def _luma(image: Image, offset: float, weights: np.ndarray, rounded: bool) -> Pl
 def matlab_y(image: Image, *, rounded: bool = True) -> Plane:
     """The Y of MATLAB's ``rgb2ycbcr``: 16 + (65.481 R + 128.553 G + 24.966 B), R, G, B in 0..1.
 
-    Args:
-        image: (h, w, 3), uint8 or float in [0, 1].
-        rounded: True rounds to uint8 as MATLAB does for 8-bit input; False keeps float64.
-
-    Returns:
-        (h, w), between 16 and 235.
+    The values are between 16 and 235, rounded to uint8 as MATLAB does for 8-bit input, or float64.
     """
     return _luma(image, 16.0, _MATLAB_WEIGHTS, rounded)
 
@@ -87,12 +79,7 @@ def matlab_y(image: Image, *, rounded: bool = True) -> Plane:
 def full_range_y(image: Image, *, rounded: bool = True) -> Plane:
     """The Y of JPEG: 255 (0.299 R + 0.587 G + 0.114 B), R, G, B in 0..1.
 
-    Args:
-        image: (h, w, 3), uint8 or float in [0, 1].
-        rounded: True rounds to uint8 as image libraries do; False keeps float64.
-
-    Returns:
-        (h, w), between 0 and 255.
+    The values are between 0 and 255, rounded to uint8 as image libraries do, or float64.
     """
     return _luma(image, 0.0, 255 * _FULL_WEIGHTS, rounded)
 
@@ -124,19 +111,9 @@ def _ssim(image: Image, target: Image, convert: Convert) -> float:
             f"{a.shape[1]}x{a.shape[0]} pixels is too small; give a larger image."
         )
     # scikit-image cuts this Gaussian off at 5 pixels (11x11) and averages over the valid region.
-    return float(
-        structural_similarity(
-            a,
-            b,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            K1=0.01,
-            K2=0.03,
-            data_range=255,
-            channel_axis=2 if a.ndim == 3 else None,
-        )
-    )
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    channels = 2 if a.ndim == 3 else None
+    return float(structural_similarity(a, b, data_range=255, channel_axis=channels, **window))
 
 
 def psnr_matlab_y(image: Image, target: Image) -> float:
@@ -180,11 +157,7 @@ METRICS: dict[str, tuple[Metric, Metric]] = {
 
 
 def metric(convention: str) -> tuple[Metric, Metric]:
-    """Return the PSNR and SSIM functions of a convention.
-
-    Raises:
-        NerdrainError: The convention is not a key of `METRICS`.
-    """
+    """Return the PSNR and SSIM functions of a convention, which must be a key of `METRICS`."""
     if convention not in METRICS:
         raise NerdrainError(
             f"there is no metric convention '{convention}'; choose one of {', '.join(METRICS)}."
