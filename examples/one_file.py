@@ -1,4 +1,3 @@
-# ruff: noqa: D102  (the docstring of a class is that of its `forward`)
 """NeRD-Rain (Chen, Pan and Dong, CVPR 2024) in one file, to be read from top to bottom.
 
 `python examples/one_file.py` trains a small network (the paper's has width 48, blocks (2, 3, 3) and
@@ -223,7 +222,7 @@ def blur(x, taps, border):
 
 
 def laplacian(x):
-    """What x loses when every second pixel of its blurred copy is kept and blurred again."""
+    """An image minus its coarse copy: blurred, every second pixel kept, blurred again."""
     taps = torch.tensor([0.05, 0.25, 0.4, 0.25, 0.05])
     kept = torch.zeros_like(x)
     kept[..., ::2, ::2] = 4 * blur(x, taps, "replicate")[..., ::2, ::2]
