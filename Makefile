@@ -50,7 +50,6 @@ book: $(ASSETS)
 	@$(BIN)/python tools/bundle.py
 	@echo "The book is at $(CURDIR)/$(INDEX)"
 
-# Every notebook runs twice: for nbval, and for the pages, whose numbers `site` compares too.
 test: lint types unit nbval strict site
 	@echo "All checks passed."
 
@@ -64,14 +63,14 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(BIN)/pytest -n $(WORKERS) --ignore-glob='tests/book/test_site*.py' --cov --cov-report=term --cov-fail-under=95
 
-# Kernels share the cores: one thread each is faster than all of them at once.
+# Kernels share the cores: one thread each is faster than all of them at once. The notebooks that
+# pass are kept for the pages (notebooks/conftest.py).
 nbval: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(NBVAL) notebooks
 
-# From nothing, so that no page or execution of an earlier build is reused.
-strict: $(ASSETS)
+# No page of an earlier build is reused. The pages show what nbval has just run and compared.
+strict: $(ASSETS) nbval
 	rm -rf _build/html _build/.doctrees _build/jupyter_execute
-	$(BIN)/python tools/run_book.py --afresh --workers $(WORKERS)
 	$(JUPYTER_BOOK)
 
 site: $(ASSETS)

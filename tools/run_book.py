@@ -1,9 +1,9 @@
 """Run the notebooks for the book, several at once, so that a build finds them in its cache.
 
-    python tools/run_book.py              # those that changed since they last ran, two at once
-    python tools/run_book.py --afresh     # all of them
+    python tools/run_book.py --workers 2
 
-A build runs what is missing here itself, one after the other. Nothing is written into notebooks/.
+It runs the notebooks that changed since they last ran here or under nbval (notebooks/conftest.py).
+Nothing is written into notebooks/.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,7 +19,6 @@ from pathlib import Path
 import nbformat
 import yaml
 from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
@@ -47,16 +45,13 @@ def run(path: Path) -> tuple[NotebookNode, float]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Fill the cache; say which notebooks ran, how long, and which failed."""
-    from nerdrain_cache import forget_if_changed
+    from nerdrain_cache import forget_if_changed, keep, seconds_promised
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2, help="notebooks that run at once")
-    parser.add_argument("--afresh", action="store_true", help="run all, whatever the cache holds")
     options = parser.parse_args(arguments)
     # One thread a kernel: kernels share the cores, and the chapters' networks are small.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if options.afresh:
-        shutil.rmtree(CACHE, ignore_errors=True)
     forget_if_changed(ROOT, CACHE)
     cache = get_cache(str(CACHE))
     missing = []
@@ -65,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             cache.match_cache_notebook(nbformat.read(path, as_version=4))
         except KeyError:
             missing.append(path)
+    missing.sort(key=seconds_promised, reverse=True)  # the longest never runs alone at the end
     failed = 0
     with ThreadPoolExecutor(options.workers) as pool:  # each kernel is a process of its own
         runs = {pool.submit(run, path): path for path in missing}
@@ -77,8 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
                 plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # colours of the traceback
                 print(f"{name} failed:\n{plain}", file=sys.stderr, flush=True)
                 continue
-            bundle = CacheBundleIn(notebook, str(runs[done]), data={"execution_seconds": seconds})
-            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+            keep(notebook, runs[done], CACHE)
             print(f"{name} ran in {seconds:.0f} s", flush=True)
     print(f"{len(listed()) - len(missing)} of {len(listed())} notebooks had nothing to run")
     return 1 if failed else 0

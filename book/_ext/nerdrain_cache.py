@@ -1,18 +1,24 @@
-"""The cache of executed notebooks forgets all as soon as what they compute with has changed.
+"""The cache of executed notebooks: nbval and tools/run_book.py fill it, and the build reads it.
 
-Jupyter Book runs a notebook again when its cells change. It does not notice that the package or the
-data did, and would show numbers that they no longer give.
+It forgets all notebooks as soon as the package, the data or a library has changed. Jupyter Book
+alone runs a notebook again only when its cells change, and would show outdated numbers.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
+import re
 import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
@@ -45,6 +51,20 @@ def forget_if_changed(root: Path, cache: Path) -> bool:
     cache.mkdir(parents=True)
     record.write_text(now, encoding="utf-8")
     return True
+
+
+def keep(notebook: NotebookNode, path: Path, cache: Path) -> None:
+    """Put an executed notebook into the cache. Several processes may do so at once."""
+    with FileLock(cache / "lock"):
+        bundle = CacheBundleIn(notebook, str(path))
+        get_cache(str(cache)).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+@functools.cache
+def seconds_promised(path: Path) -> int:
+    """Return the seconds that a notebook promises in its last cell, 0 without a promise."""
+    found = re.search(r"report_cost\(device, seconds=(\d+)", path.read_text(encoding="utf-8"))
+    return int(found[1]) if found else 0
 
 
 def before_execution(app: Sphinx, config: Config) -> None:
