@@ -1,4 +1,4 @@
-"""The parts that only the ablations need: Table 3 (a), (b) and (d), Table 5 and Table 6."""
+"""Parts of the ablations: Table 3 (a), (b) and (d), Table 5 "Concat", Table 6's CNN block."""
 
 from __future__ import annotations
 
@@ -16,13 +16,6 @@ from nerdrain.model.coordinates import size_of
 Features = Float[Tensor, "b c h w"]
 # The result of `NeRDRain.encode`: encodings and INR images, each by scale.
 Encodings = tuple[dict[str, Any], dict[str, Tensor]]
-
-
-def scales_with_inr(config: NeRDRainConfig, coarse: list[str]) -> list[str]:
-    """The scales, out of all but the finest, that have an INR of their own."""
-    if config.inr == "none":
-        return []
-    return coarse[:1] if config.inr_grid == "fixed" else coarse
 
 
 def encode_as_in_table_3(

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from nerdrain.errors import NerdrainError, Settings
 
 LARGEST = 2**16
-"""No layer has more channels; a larger number is most likely a typing error."""
+"""Largest width; a larger number is most likely a typing error."""
 
 Channels = Annotated[int, Field(ge=1, le=LARGEST)]
 Count = Annotated[int, Field(ge=1, le=64)]
@@ -52,7 +52,7 @@ class NeRDRainConfig(Settings):
     inr_encoding: bool = True
     """Positional encoding of the coordinates (Table 3 (e) switches it off)."""
     inr_interpolation: bool = True
-    """Local ensemble of the four nearest codes (Table 3 (f): off)."""
+    """Local ensemble of the four nearest codes (Table 3 (f): off); has no effect in "released"."""
     inr_encoder: Literal["shared", "separate"] = "shared"
     """``"shared"`` reads the scale's own latent; ``"separate"`` gives every INR an encoder of its
     own (Table 3 (g))."""
@@ -69,7 +69,7 @@ class NeRDRainConfig(Settings):
             raise NerdrainError(f"width={self.width}: level 1 is halved; use an even width.")
         if not 1 <= self.expansion * self.width <= LARGEST:
             raise NerdrainError(
-                f"expansion={self.expansion}: times the width it must be 1 to {LARGEST} channels."
+                f"expansion={self.expansion}: make its product with the width 1 to {LARGEST}."
             )
         for level, heads in enumerate(self.heads):
             if (self.width << level) % heads:

@@ -46,7 +46,7 @@ class ReleasedDecoder(nn.Module):
 
     Features ``(B, C, H, W)`` to RGB ``(B, 3, H, W)``, on the same grid only. Four linear layers
     read [9C unfolded features, relative coordinates and their encoding, 2 cell sizes]. The released
-    code subtracts each pixel's coordinates from themselves, so every coordinate input is 0. It
+    code subtracts each pixel's coordinates and encoding from themselves, so all of these are 0. It
     measures the cell in its own units, so both cell inputs are 2. Its four local-ensemble members
     are equal. So one 3x3 and three 1x1 convolutions compute the same with the same parameters. The
     columns that multiply zeros are kept, because checkpoints hold them, and never read.

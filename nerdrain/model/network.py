@@ -101,7 +101,7 @@ class NeRDRain(
 
     ``"released"`` computes exactly what the authors' code computes. ``"paper"`` computes what the
     paper describes. Where the paper leaves something open, these are our choices: the INR predicts
-    a residual to its scale's image, and its result is added to the next scale's input, both as
+    a residual to its scale's input, and their sum is added to the next scale's image, both as
     released; the result passed on is the same continuous image, queried on the next scale's grid;
     quarter-size inputs are halved twice; feedback is halved bilinearly. `PaperDecoder` and
     `FeedbackUnit` name the others.
@@ -130,8 +130,9 @@ class NeRDRain(
             for name, n in counts.items()
         }
         self.scales = nn.ModuleDict(scales)  # type: ignore[assignment]
-        with_inr = ablations.scales_with_inr(config, list(counts)[:-1])
-        inrs = {name: INRBranch(config) for name in with_inr}
+        # All scales but the finest; of Table 3's variants (d) needs one INR alone, and (a) none.
+        with_inr = list(counts)[:-1][: 1 if config.inr_grid == "fixed" else None]
+        inrs = {name: INRBranch(config) for name in with_inr if config.inr != "none"}
         self.inrs = nn.ModuleDict(inrs)  # type: ignore[assignment]
         # The k-th UNet of a scale gets a message from UNets k and k + 1 of the finer scale. In M123
         # half has two units (full 1 and 2, full 2 and 3), quarter has one (half 1 and 2).
@@ -178,9 +179,9 @@ class NeRDRain(
         input of the half scale is a sum of two images, and that of the full scale of three. Return
         the encodings and the images r, by scale.
         """
-        encode = ablations.encode_as_in_table_3(self.config)
-        if encode is not None:
-            return encode(self, images)
+        variant = ablations.encode_as_in_table_3(self.config)
+        if variant is not None:
+            return variant(self, images)
         coarsest = next(iter(images))
         entry = images[coarsest]
         started = {coarsest: self.scales[coarsest].encode_first(entry)}
@@ -189,7 +190,7 @@ class NeRDRain(
             features = self.inrs[name](entry, started[name].latent)
             rendered[name] = self.render(name, features, entry, size_of(entry))
             size = size_of(images[finer])
-            if self.config.fidelity == "released":
+            if self.config.fidelity == "released":  # as `render`, without decoding twice
                 passed = self.resize(rendered[name], size)
             else:
                 passed = self.render(name, features, entry, size)
@@ -231,7 +232,7 @@ class NeRDRain(
         return outputs
 
     def resize(self, x: Features, size: Size) -> Features:
-        """Nearest neighbour as released (keep or repeat pixel [2i, 2j]), bilinear as described."""
+        """Nearest neighbour in "released" (keep or repeat pixel [2i, 2j]), otherwise bilinear."""
         if size_of(x) == size:
             return x
         if self.config.fidelity == "released":

@@ -27,7 +27,7 @@ class ChannelLayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Normalise; the variance is the biased one, with 1e-5 inside the root."""
+        """Normalise; the variance divides by C and has 1e-5 added inside the root."""
         pixels = x.movedim(1, -1)  # (B, H, W, C)
         if self.bias is not None:
             shape = self.weight.shape

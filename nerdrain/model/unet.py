@@ -100,7 +100,7 @@ class Decoder(nn.Module):
 
 
 class UNet(nn.Module):
-    """Encoder and decoder with skips, ``(B, C, H, W)`` to the same; multiples of 4."""
+    """Encoder and decoder with skips, ``(B, C, H, W)`` to the same; H and W are multiples of 4."""
 
     def __init__(self, config: NeRDRainConfig) -> None:
         super().__init__()
