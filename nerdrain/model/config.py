@@ -12,10 +12,11 @@ LARGEST = 2**16
 """Largest width; a larger number is most likely a typing error."""
 
 Channels = Annotated[int, Field(ge=1, le=LARGEST)]
-Count = Annotated[int, Field(ge=1, le=64)]
+Heads = Annotated[int, Field(ge=1, le=64)]
+Blocks = Annotated[int, Field(ge=1, le=16)]  # the deepest network is built in seconds
+UNets = Annotated[int, Field(ge=0, le=8)]
 # JSON has lists where Python has tuples.
-Counts = Annotated[tuple[Count, Count, Count], Field(strict=False)]
-UNets = Annotated[int, Field(ge=0, le=16)]
+AllowLists = Field(strict=False)
 
 
 class NeRDRainConfig(Settings):
@@ -27,13 +28,13 @@ class NeRDRainConfig(Settings):
 
     width: Channels = 48
     """Channels C of level 1; levels 2 and 3 have 2C and 4C (section 4.1: 48; small variant: 32)."""
-    blocks: Counts = (2, 3, 3)
+    blocks: Annotated[tuple[Blocks, Blocks, Blocks], AllowLists] = (2, 3, 3)
     """Blocks at levels 1, 2 and 3 of every UNet (section 4.1)."""
-    heads: Counts = (1, 2, 4)
+    heads: Annotated[tuple[Heads, Heads, Heads], AllowLists] = (1, 2, 4)
     """Attention heads at levels 1, 2 and 3 (section 4.1)."""
     expansion: Annotated[float, Field(gt=0)] = 2.66
     """Hidden channels of the gated feed-forward layer over its input channels."""
-    unets: Annotated[tuple[UNets, UNets, UNets], Field(strict=False)] = (1, 2, 3)
+    unets: Annotated[tuple[UNets, UNets, UNets], AllowLists] = (1, 2, 3)
     """UNets at the quarter, half and full scale; 0 drops a coarse scale.
 
     Table 4: M123 is (1, 2, 3), M222 (2, 2, 2), M321 (3, 2, 1), M023 (0, 2, 3).
