@@ -15,6 +15,10 @@ class ImageWarning(UserWarning):
     """A file holds more than is read from it, such as further frames."""
 
 
+class ChecksumWarning(UserWarning):
+    """A file has no checksum, so damage to it cannot be noticed."""
+
+
 class Stopped(NerdrainError):
     """A training run was asked to stop, and has saved."""
 
@@ -62,3 +66,9 @@ def abbreviate(value: object) -> str:
     except ValueError:  # Python writes no number of more than 4300 digits
         return "(a very large number)"
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """Text of a file for a message: one line of printable characters, at most `most` of them."""
+    line = "".join(c if c.isprintable() else "?" for c in text[: most + 1])
+    return line if len(line) <= most else f"{line[: most - 3]}..."

@@ -8,7 +8,7 @@ from statistics import mode
 
 from torch import Tensor
 
-from nerdrain.errors import NerdrainError
+from nerdrain.errors import NerdrainError, abbreviate
 from nerdrain.model.config import NeRDRainConfig
 
 _SUFFIX = {"s1": "small", "s2": "mid", "s3": "max"}
@@ -95,7 +95,9 @@ def _feedback_name(scale: str, rest: str) -> str:
 
 
 def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the ``module.`` that `torch.nn.DataParallel` puts in front of each."""
+    """Names without the ``module.`` that `torch.nn.DataParallel` puts in front of all of them."""
+    if not all(name.startswith("module.") for name in state):
+        return dict(state)
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
@@ -111,7 +113,7 @@ def config_from_shapes(state: Mapping[str, Tensor]) -> NeRDRainConfig:
             raise NerdrainError(f"it has no tensor {name}")
         size = tuple(state[name].shape)
         if len(size) < (4 if name.startswith("patch_embed") else 2) or 0 in size:
-            raise NerdrainError(f"its tensor {name} has the shape {size}")
+            raise NerdrainError(f"its tensor {name} has the shape {abbreviate(size)}")
         return size
 
     def count(stem: str) -> int:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 import nerdrain
 from nerdrain.checkpoints.released import config_from_shapes, released_name, without_prefix
-from nerdrain.errors import NerdrainError
+from nerdrain.checkpoints.untrusted import has_checksums, read_pth, read_tensors
+from nerdrain.devices import pick_device
+from nerdrain.errors import ChecksumWarning, NerdrainError, abbreviate, shorten
 from nerdrain.files import shipped_folder, write_atomically
 from nerdrain.model.config import PRESETS, NeRDRainConfig
 from nerdrain.model.network import NeRDRain
 
 WEIGHTS = "model.safetensors"
 """The file that holds a model's weights in a folder, as the Hugging Face hub names it."""
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types of weights that are read; the network computes in float32."""
 
 
 def models_folder() -> Path:
@@ -46,12 +49,17 @@ def load_model(name_or_path: str | Path, device: torch.device | str | None = Non
 
     Raises:
         NerdrainError: The model does not exist, or the file is damaged, holds something else such
-            as code (which is not run), or does not fit the network that it describes.
+            as code (which is not run), or does not fit the network that it describes; or this
+            machine has no such device.
+
+    Warns:
+        ChecksumWarning: The file has no checksum, because PyTorch before 1.6 wrote it.
     """
+    where = pick_device(str(device)) if device is not None else "cpu"
     path = find_weights(name_or_path)
     ours = path.suffix.lower() == ".safetensors"
     model = read_safetensors(path) if ours else read_released(path)
-    return model.to(device or "cpu").eval()
+    return model.to(where).eval()
 
 
 def find_weights(name_or_path: str | Path) -> Path:
@@ -71,9 +79,12 @@ def find_weights(name_or_path: str | Path) -> Path:
     raise NerdrainError(f"{path}: no such model file; give a path, or a shipped name ({known}).")
 
 
-def fingerprint(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over every tensor's name, type, shape and bytes, in order of names."""
-    digest = hashlib.sha256()
+def fingerprint(state: Mapping[str, Tensor], config: str) -> str:
+    """SHA-256 over the configuration's text and every tensor's name, type, shape and bytes.
+
+    The order of the tensors does not matter.
+    """
+    digest = hashlib.sha256(f"{config}\n".encode())
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -82,35 +93,29 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
 
 
 def save_checkpoint(model: NeRDRain, path: str | Path) -> Path:
-    """Write a ``.safetensors`` file with the weights, their SHA-256 and the configuration."""
+    """Write a ``.safetensors`` file with the weights, the configuration and one SHA-256 of both.
+
+    The same model always gives the same bytes.
+    """
     path = Path(path)
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    config = json.dumps(model.config.model_dump(), sort_keys=True)
     metadata = {
         "format": "pt",
         "nerdrain": nerdrain.__version__,
-        "config": json.dumps(model.config.model_dump(), sort_keys=True),
-        "sha256": fingerprint(state),
+        "config": config,
+        "sha256": fingerprint(state, config),
     }
-    write_atomically(path, save(state, metadata))
+    write_atomically(path, sort_header(save(state, metadata)))
     return path
 
 
-@contextmanager
-def explain_damage(path: Path, kind: str) -> Iterator[None]:
-    """Turn the errors of the library that reads a file into one sentence."""
-    try:
-        yield
-        return
-    except pickle.UnpicklingError:
-        problem = (
-            "not a plain PyTorch checkpoint: it is damaged, or holds more than tensors (code in it "
-            "was not run); copy it again, or take it from a source that you trust"
-        )
-    except PermissionError as error:
-        problem = f"could not be read ({error.strerror}); check its permissions"
-    except Exception:  # torch fails on damaged files in many ways, OSError included
-        problem = f"not a whole {kind} file; copy or download it again"
-    raise NerdrainError(f"{path}: {problem}.") from None
+def sort_header(content: bytes) -> bytes:
+    """A safetensors file with the keys of its header in order; the library's order is random."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":"))
+    header += " " * (-len(header) % 8)  # the tensors start at a multiple of 8 bytes
+    return len(header).to_bytes(8, "little") + header.encode() + content[start:]
 
 
 def read_safetensors(path: Path) -> NeRDRain:
@@ -118,29 +123,34 @@ def read_safetensors(path: Path) -> NeRDRain:
 
     The hub's mixin writes no checksum, and the configuration into ``config.json`` beside the file.
     """
-    with explain_damage(path, "safetensors"), safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if "config" in metadata and metadata.get("sha256") != fingerprint(state):
-        raise NerdrainError(
-            f"{path}: its weights do not match their SHA-256; copy or download it again."
-        )
-    return network_with(read_config(path, metadata), state, path)
-
-
-def read_config(path: Path, metadata: Mapping[str, str]) -> NeRDRainConfig:
-    """The configuration in the metadata of a file, or in ``config.json`` beside it."""
+    state, metadata = read_tensors(path)
     source = path if "config" in metadata else path.with_name("config.json")
     if not source.is_file():
         raise NerdrainError(
             f"{path}: it has no nerdrain configuration, neither inside nor in {source.name} beside "
             "it; give a file that `nerdrain convert`, `nerdrain train` or `save_pretrained` wrote."
         )
-    try:
+    with explain_configuration(source):
         text = metadata["config"] if source is path else source.read_text(encoding="utf-8")
-        return NeRDRainConfig(**json.loads(text))
+    if metadata.keys() & {"config", "sha256"} and metadata.get("sha256") != fingerprint(
+        state, text
+    ):
+        raise NerdrainError(
+            f"{path}: its weights or its configuration do not match their SHA-256; copy or "
+            "download it again."
+        )
+    with explain_configuration(source):
+        config = NeRDRainConfig(**json.loads(text))
+    return network_with(config, state, path)
+
+
+@contextmanager
+def explain_configuration(source: Path) -> Iterator[None]:
+    """Turn the errors of a configuration's text into one sentence."""
+    try:
+        yield
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+        reason = shorten(" ".join(str(error).split()).rstrip("."), 300)
         raise NerdrainError(
             f"{source}: its configuration cannot be read ({reason}); copy the file again, or "
             "update nerdrain."
@@ -149,16 +159,7 @@ def read_config(path: Path, metadata: Mapping[str, str]) -> NeRDRainConfig:
 
 def read_released(path: Path) -> NeRDRain:
     """One of the authors' checkpoint files; see `nerdrain.checkpoints.released` for its names."""
-    with explain_damage(path, "PyTorch"):
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not (state and isinstance(state, dict)) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
-    ):
-        raise NerdrainError(
-            f'{path}: it has no "state_dict" of named tensors; give a NeRD-Rain checkpoint.'
-        )
-    state = without_prefix(state)
+    state = without_prefix(read_pth(path))
     try:
         config = config_from_shapes(state)
     except NerdrainError as error:
@@ -166,7 +167,15 @@ def read_released(path: Path) -> NeRDRain:
             f"{path}: not a released NeRD-Rain checkpoint ({str(error).rstrip('.')}); give one of "
             "the authors' files."
         ) from None
-    return network_with(config, state, path, released_name)
+    model = network_with(config, state, path, released_name)
+    if not has_checksums(path):
+        warnings.warn(
+            f"{path}: a file of PyTorch before 1.6 has no checksum, so damage to its weights "
+            "cannot be noticed; compare it with its source.",
+            ChecksumWarning,
+            stacklevel=2,
+        )
+    return model
 
 
 def network_with(
@@ -178,19 +187,23 @@ def network_with(
     """A network with the weights of `path`, where our tensor names are called ``rename(name)``.
 
     Raises:
-        NerdrainError: Tensors are missing, unknown or of another shape; it names them as the file
-            does.
+        NerdrainError: Tensors are missing, unknown, of another shape or type, or not finite; it
+            names them as the file does.
     """
     with torch.device("meta"):  # shapes alone, so no memory and no random numbers are used
         model = NeRDRain(config)
     own = {rename(name): tensor.shape for name, tensor in model.state_dict().items()}
+    common = sorted(own.keys() & state.keys())
     differences = {
         "missing": sorted(own.keys() - state.keys()),
-        "unknown": sorted(state.keys() - own.keys()),
+        "unknown": [shorten(name) for name in sorted(state.keys() - own.keys())],
         "of another shape": [
-            f"{name} has {tuple(state[name].shape)} for {tuple(own[name])}"
-            for name in sorted(own.keys() & state.keys())
+            f"{name} has {abbreviate(tuple(state[name].shape))} for {tuple(own[name])}"
+            for name in common
             if state[name].shape != own[name]
+        ],
+        "of another type": [
+            f"{name} is {state[name].dtype}" for name in common if state[name].dtype not in FLOATS
         ],
     }
     listed = [
@@ -205,6 +218,12 @@ def network_with(
         )
     model = model.to_empty(device="cpu")
     model.load_state_dict({name: state[rename(name)] for name in model.state_dict()})
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise NerdrainError(
+                f"{path}: its tensor {rename(name)} holds NaN or infinity; copy or download it "
+                "again."
+            )
     return model
 
 

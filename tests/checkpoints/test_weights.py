@@ -6,6 +6,10 @@ import os
 import pickle
 import re
 import socket
+import struct
+import time
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +26,7 @@ from torch import Tensor
 
 import nerdrain
 from nerdrain import NeRDRain, NeRDRainConfig, NerdrainError, load_model
+from nerdrain.checkpoints.untrusted import LARGEST_FILE, LARGEST_HEADER
 from nerdrain.checkpoints.weights import (
     WEIGHTS,
     convert_released,
@@ -30,6 +35,8 @@ from nerdrain.checkpoints.weights import (
     save_checkpoint,
     shipped_models,
 )
+from nerdrain.devices import peak_memory_mib
+from nerdrain.errors import ChecksumWarning
 
 SMALL = NeRDRainConfig(width=4, blocks=(1, 1, 1), inr_hidden=5)
 
@@ -106,7 +113,15 @@ def test_a_released_file_gives_the_golden_output(
 def test_a_file_of_pytorch_before_1_6(tmp_path: Path, released: Path) -> None:
     path = DIM8.write_pth(tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert path.read_bytes()[:2] != b"PK"
-    assert same_weights(load_model(path), load_model(released))
+    with pytest.warns(ChecksumWarning) as caught:
+        model = load_model(path)
+    (warning,) = caught
+    assert str(warning.message) == (
+        f"{path}: a file of PyTorch before 1.6 has no checksum, so damage to its weights cannot be "
+        "noticed; compare it with its source."
+    )
+    with warnings.catch_warnings(action="error"):
+        assert same_weights(model, load_model(released))
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -121,7 +136,7 @@ def test_conversion(tmp_path: Path, prefix: str) -> None:
     with safe_open(out, framework="pt") as file:
         metadata = file.metadata()
     assert json.loads(metadata["config"])["width"] == 8
-    assert metadata["sha256"] == fingerprint(model.state_dict())
+    assert metadata["sha256"] == fingerprint(model.state_dict(), metadata["config"])
     assert metadata["nerdrain"] == nerdrain.__version__
     assert [p.name for p in out.parent.iterdir()] == ["ours.safetensors"]  # no .part left
 
@@ -351,6 +366,168 @@ def test_other_files(tmp_path: Path, suffix: str, content: bytes) -> None:
     assert re.search("not a (whole|plain)", refusal(lambda: load_model(path), path))
 
 
+# --- damage and malice in a .pth file -------------------------------------------------------------
+
+
+def test_a_flipped_bit_of_a_weight_is_found(tmp_path: Path, released: Path) -> None:
+    content = bytearray(released.read_bytes())
+    with zipfile.ZipFile(released) as archive:
+        weight = archive.read(f"{released.stem}/data/200")
+    assert len(weight) > 100
+    content[content.index(weight) + 3] ^= 0x40
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # reads it without a word
+    assert "not a whole PyTorch file" in refusal(lambda: load_model(path), path)
+    out = tmp_path / "o.safetensors"
+    assert "not a whole PyTorch file" in refusal(lambda: convert_released(path, out), path)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300])
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "legacy"])
+def test_weights_that_are_not_finite(
+    tmp_path: Path, released: Path, value: float, old: bool
+) -> None:
+    state, path = state_of(released), tmp_path / "model.pth"
+    state["output_max.weight"] = state["output_max.weight"].double()  # 1e300 overflows in float32
+    state["output_max.weight"].view(-1)[7] = value
+    torch.save(state, path, _use_new_zipfile_serialization=not old)
+    message = "its tensor output_max.weight holds NaN or infinity; copy or download it again."
+    assert refusal(lambda: load_model(path), path) == message
+    assert refusal(lambda: convert_released(path, tmp_path / "o.safetensors"), path) == message
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pth"]
+
+
+def test_weights_of_ours_that_are_not_finite(tmp_path: Path) -> None:
+    model = NeRDRain(SMALL)
+    with torch.no_grad():
+        model.scales["s3"].embed.weight[0] = float("nan")
+    path = save_checkpoint(model, tmp_path / WEIGHTS)
+    message = "its tensor scales.s3.embed.weight holds NaN"
+    assert message in refusal(lambda: load_model(path), path)
+
+
+UNUSUAL: list[tuple[Callable[[Tensor], Any], str]] = [
+    (lambda t: t.to_sparse(), r"\(_rebuild_sparse_tensor\); save dense floating-point tensors"),
+    (lambda t: t.to("meta"), r"\(_rebuild_meta_tensor_no_storage\); save dense"),
+    (
+        lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+        r"\(_rebuild_qtensor\); save dense",
+    ),
+    (lambda t: torch.nested.nested_tensor([t, t]), r"\(_rebuild_nested_tensor\); save dense"),
+    (lambda t: t.to(torch.int32), r"1 of another type: output_max.weight is torch.int32"),
+    (lambda t: t.bool(), r"1 of another type: output_max.weight is torch.bool"),
+    (lambda t: t.to(torch.complex64), r"output_max.weight is torch.complex64"),
+    (lambda t: t.to(torch.float8_e4m3fn), r"(_rebuild_tensor_v3|torch.float8_e4m3fn)"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize(("change", "message"), UNUSUAL)
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "legacy"])
+def test_unusual_tensors(
+    tmp_path: Path, released: Path, change: Callable[[Tensor], Any], message: str, old: bool
+) -> None:
+    state, path = state_of(released), tmp_path / "model.pth"
+    state["output_max.weight"] = change(state["output_max.weight"])
+    try:
+        torch.save(state, path, _use_new_zipfile_serialization=not old)
+    except Exception:
+        pytest.skip("torch cannot save it so")
+    assert re.search(message, refusal(lambda: load_model(path), path))
+
+
+class Filled:
+    """Unpickles to a bytearray of `size` bytes, which torch allows."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytearray, (self.size,)
+
+
+def zeros(count: int) -> bytes:
+    """A zip archive in which the entries of the directory are many."""
+    entry = b"PK\x01\x02" + bytes(42)
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 0, 0, count * len(entry), 4, 0)
+    return b"PK\x03\x04" + count * entry + end
+
+
+def compressed(out: Path, released: Path, kind: int) -> None:
+    with zipfile.ZipFile(released) as source, zipfile.ZipFile(out, "w", kind) as target:
+        for member in source.infolist():
+            target.writestr(member.filename, source.read(member))
+        target.writestr(f"{released.stem}/data/bomb", bytes(2**28))
+
+
+def write_huge(kind: str, path: Path, released: Path) -> None:
+    state = state_of(released)
+    if kind == "many blocks":
+        block = {n: t for n, t in state.items() if n.startswith("latent_max1.0.")}
+        for k in range(1, 20_000 // len(block)):
+            state |= {n.replace(".0.", f".{k}.", 1): t for n, t in block.items()}
+        torch.save(state, path)
+    elif kind == "many names":
+        torch.save(state | dict.fromkeys(map(str, range(60_000)), torch.zeros(1)), path)
+    elif kind == "long names":
+        torch.save(state | {"x" * 5 * 10**6: torch.zeros(1)}, path)
+    elif kind.startswith("bytearray"):
+        zipped = kind == "bytearray"
+        torch.save({"a": Filled(7 * 10**9)}, path, _use_new_zipfile_serialization=zipped)
+    elif kind == "directory":
+        path.write_bytes(zeros(10**6))
+    elif kind == "compressed":
+        compressed(path, released, zipfile.ZIP_DEFLATED)
+    elif kind == "sparse file":
+        with path.open("wb") as file:
+            file.truncate(LARGEST_FILE + 1)
+    elif kind == "expanded":
+        state["output_max.weight"] = torch.zeros(1).expand(10**6, 10**6)
+        torch.save(state, path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("many blocks", r"blocks\[2\]=\d+: it should be less than or equal to 16"),
+        ("many names", r"60000 unknown: 0, 1, 10, \.\.\."),
+        ("long names", "larger than any NeRD-Rain checkpoint"),
+        ("bytearray", "holds more than tensors"),
+        ("bytearray, old", "holds more than tensors"),
+        ("directory", "larger than any NeRD-Rain checkpoint"),
+        ("compressed", "not a whole PyTorch file"),
+        ("sparse file", "larger than any NeRD-Rain checkpoint"),
+        ("expanded", r"output_max.weight has \(1000000, 1000000\) for"),
+    ],
+)
+def test_huge_files_are_refused_at_once(
+    tmp_path: Path, released: Path, kind: str, message: str
+) -> None:
+    path = tmp_path / "model.pth"
+    write_huge(kind, path, released)
+    started, before = time.process_time(), peak_memory_mib()
+    assert re.search(message, refusal(lambda: load_model(path), path))
+    assert time.process_time() - started < 5
+    assert not peak_memory_mib() - before > 500
+
+
+def test_names_in_a_file_are_printed_on_one_short_line(tmp_path: Path, released: Path) -> None:
+    path = tmp_path / "model.pth"
+    torch.save(state_of(released) | {"a\n\x1b[31m" + "b" * 10**5: torch.zeros(1)}, path)
+    message = refusal(lambda: load_model(path), path)
+    assert "1 unknown: a??[31mbbb" in message and len(message) < 300
+
+
+def test_a_device_that_is_not_there(ours: Path) -> None:
+    with pytest.raises(NerdrainError, match="device 'cuda:99' is not available here; "):
+        load_model(ours, "cuda:99")
+    with pytest.raises(NerdrainError, match="device 'gpu' is not a valid device name; use one of"):
+        load_model(ours, "gpu")
+    assert load_model(ours, torch.device("cpu")).config == DIM8.config
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "nothing.pth"
     assert "no such model file" in refusal(lambda: load_model(path), path)
@@ -365,7 +542,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 def test_converting_what_is_already_ours(tmp_path: Path, ours: Path) -> None:
     message = refusal(lambda: convert_released(ours, tmp_path / "o.safetensors"), ours)
-    assert re.search("not a (plain PyTorch|released NeRD-Rain) checkpoint", message)
+    assert re.search("not a whole PyTorch file", message)
 
 
 @given(data=st.data())
@@ -380,10 +557,13 @@ def test_any_flipped_byte_of_the_weights_is_found(ours: Path, data: st.DataObjec
     assert "do not match their SHA-256" in refusal(lambda: load_model(path), path)
 
 
-def with_metadata(ours: Path, out: Path, **changes: str | None) -> Path:
+def with_metadata(ours: Path, out: Path, *, sign: bool = False, **changes: str | None) -> Path:
+    """The file with other metadata; with `sign`, the checksum is right again."""
     with safe_open(ours, framework="pt") as file:
         metadata = {**file.metadata(), **changes}
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if sign:
+        metadata["sha256"] = fingerprint(state, metadata["config"])
     save_file(state, out, {name: value for name, value in metadata.items() if value is not None})
     return out
 
@@ -393,9 +573,14 @@ def with_metadata(ours: Path, out: Path, **changes: str | None) -> Path:
     [
         ({"config": None}, "no nerdrain configuration, neither inside nor"),
         ({"sha256": None}, "do not match their SHA-256"),
+        ({"sha256": None, "config": None}, "no nerdrain configuration, neither inside nor"),
         ({"sha256": "0" * 64}, "do not match their SHA-256"),
         ({"config": "{"}, "configuration cannot be read"),
         ({"config": "[]"}, "configuration cannot be read"),
+        ({"config": "[" * 10**5}, r"configuration cannot be read \(.*recursion"),
+        ({"config": '{"width": ' + "[" * 900 + "]" * 900 + "}"}, r"cannot be read \(width=\[\[\["),
+        ({"config": '{"' + "x" * 9000 + '": 1}'}, r"cannot be read \(there is no setting xxx"),
+        ({"config": '{"width": ' + "9" * 5000 + "}"}, r"configuration cannot be read \("),
         ({"config": '{"depth": 3}'}, r"cannot be read \(there is no setting depth; "),
         ({"config": '{"width": 7}'}, r"cannot be read \(width=7: .*even width\)"),
         ({"config": '{"width": 8}'}, "do not fit a network of width 8 .* missing"),
@@ -404,11 +589,35 @@ def with_metadata(ours: Path, out: Path, **changes: str | None) -> Path:
 def test_metadata_that_is_missing_or_wrong(
     tmp_path: Path, ours: Path, changes: dict[str, str | None], message: str
 ) -> None:
-    path = with_metadata(ours, tmp_path / "model.safetensors", **changes)
+    sign = isinstance(changes.get("config"), str)
+    path = with_metadata(ours, tmp_path / "model.safetensors", sign=sign, **changes)
     assert re.search(message, refusal(lambda: load_model(path), path))
 
 
-@pytest.mark.parametrize("reader", ["torch.load", "nerdrain.checkpoints.weights.safe_open"])
+def test_the_checksum_covers_the_configuration(tmp_path: Path, ours: Path) -> None:
+    """Another value of a field without weights computes something else."""
+    with safe_open(ours, framework="pt") as file:
+        config = file.metadata()["config"]
+    changed = config.replace('"inr_interpolation": true', '"inr_interpolation": false')
+    assert changed != config
+    path = with_metadata(ours, tmp_path / "model.safetensors", config=changed)
+    assert "its configuration do not match their SHA-256" in refusal(lambda: load_model(path), path)
+    # Nor does a configuration beside the file replace the one that was signed.
+    path = with_metadata(ours, tmp_path / WEIGHTS, config=None)
+    path.with_name("config.json").write_text(changed, encoding="utf-8")
+    assert "do not match their SHA-256" in refusal(lambda: load_model(path), path)
+
+
+def test_a_long_header_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, path, {"x": "y" * LARGEST_HEADER})
+    assert "its header is too long" in refusal(lambda: load_model(path), path)
+    header = b'{"__metadata__":' + b'{"a":' * 5000 + b"1" + b"}" * 5001
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert "not a whole safetensors file" in refusal(lambda: load_model(path), path)
+
+
+@pytest.mark.parametrize("reader", ["torch.load", "nerdrain.checkpoints.untrusted.safe_open"])
 def test_a_file_that_the_system_withholds(
     ours: Path, released: Path, monkeypatch: pytest.MonkeyPatch, reader: str
 ) -> None:
@@ -421,6 +630,14 @@ def test_a_file_that_the_system_withholds(
 
 
 # --- writing --------------------------------------------------------------------------------------
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path: Path, released: Path, ours: Path) -> None:
+    for k in range(8):
+        convert_released(released, tmp_path / f"{k}.safetensors")
+        assert (tmp_path / f"{k}.safetensors").read_bytes() == ours.read_bytes()
+    header = int.from_bytes(ours.read_bytes()[:8], "little")
+    assert header % 8 == 0
 
 
 class FullDisk:
@@ -447,8 +664,9 @@ def test_a_full_disk_leaves_the_old_file(
     path.write_bytes(ours.read_bytes())
     plain = Path.open
 
-    def full(self: Path, *args: Any, **kwargs: Any) -> FullDisk:
-        return FullDisk(plain(self, *args, **kwargs))
+    def full(self: Path, mode: str = "r", **kwargs: Any) -> Any:
+        file = plain(self, mode, **kwargs)
+        return FullDisk(file) if "w" in mode else file
 
     monkeypatch.setattr(Path, "open", full)
     for call in (
@@ -465,7 +683,7 @@ def test_a_full_disk_leaves_the_old_file(
 @given(st.lists(st.sampled_from([torch.float32, torch.bfloat16, torch.int64]), max_size=3))
 def test_the_fingerprint_sees_names_types_shapes_and_values(dtypes: list[torch.dtype]) -> None:
     state: dict[str, Tensor] = {str(k): torch.arange(6).to(d) for k, d in enumerate(dtypes)}
-    assert fingerprint(state) == fingerprint(dict(reversed(state.items())))
+    assert fingerprint(state, "") == fingerprint(dict(reversed(state.items())), "")
     variants = [{**state, "more": torch.zeros(0)}]
     for name, tensor in state.items():
         others = {n: t for n, t in state.items() if n != name}
@@ -476,6 +694,7 @@ def test_the_fingerprint_sees_names_types_shapes_and_values(dtypes: list[torch.d
             {**others, name: tensor.flip(0)},
             {**others, name: tensor.double()},
         ]
-    digests = [fingerprint(variant) for variant in [state, *variants]]
+    digests = [fingerprint(variant, "") for variant in [state, *variants]]
+    digests.append(fingerprint(state, "{}"))
     assert len(set(digests)) == len(digests)
     np.testing.assert_array_equal([len(d) for d in digests], 64)
