@@ -9,7 +9,7 @@ import typer
 
 import nerdrain
 from nerdrain.cli import ablate, convert, derain, evaluate, info, plot, rain, train
-from nerdrain.cli.console import report_errors
+from nerdrain.cli.console import print_notes, report_errors
 
 app = typer.Typer(
     name="nerdrain",
@@ -51,4 +51,4 @@ for command in (
     plot.plot,
     ablate.ablate,
 ):
-    app.command()(report_errors()(command))
+    app.command()(report_errors()(print_notes()(command)))

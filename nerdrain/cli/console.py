@@ -4,7 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from nerdrain.errors import ImageWarning, NerdrainError
+from nerdrain.errors import ChecksumWarning, ImageWarning, NerdrainError
 from nerdrain.files import IMAGE_SUFFIXES
 
 Device = Annotated[
@@ -57,6 +57,25 @@ def report_errors() -> Iterator[None]:
         text, code = as_sentence(error), 1
     typer.echo(f"nerdrain: {text}", err=True)
     raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def print_notes() -> Iterator[None]:
+    """Make a command print each `ChecksumWarning` as a note on stderr."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def print_note(
+            message: Warning | str, category: type[Warning], *where: Any, **more: Any
+        ) -> None:
+            if issubclass(category, ChecksumWarning):
+                typer.echo(f"note: {' '.join(str(message).split())}", err=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = print_note
+        warnings.simplefilter("always", ChecksumWarning)
+        yield
 
 
 def note_unread(sources: Iterable[Path]) -> None:

@@ -16,7 +16,8 @@ def convert(
 ) -> None:
     """Convert a checkpoint of the released code to a safetensors file with its configuration.
 
-    Code in the checkpoint is never run.
+    Code in the checkpoint is never run. A file of PyTorch before 1.6 has no checksum; a note says
+    so.
 
     Example:
     - `nerdrain convert model_best.pth -o nerd-rain.safetensors`

@@ -9,7 +9,7 @@ from nerdrain.cli.console import print_table
 
 def info(
     model: Annotated[str, typer.Argument(help="nerd-rain, nerd-rain-s, nerd-rain-tiny or a file.")],
-    size: Annotated[int, typer.Option(min=1, help="Side of the image in pixels.")] = 256,
+    size: Annotated[int, typer.Option(min=1, max=2**16, help="Side of the image.")] = 256,
 ) -> None:
     """Print a network's parameters and multiply-adds, beside the paper's Table 2.
 

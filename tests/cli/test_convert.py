@@ -24,3 +24,24 @@ def test_a_released_checkpoint(tmp_path, succeeds, fails_in_a_sentence, photo):
     assert not (tmp_path / "y.safetensors").exists()
     # And it derains, without being converted.
     succeeds("derain", photo(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--model", source)
+
+
+def test_a_checkpoint_without_a_checksum(tmp_path, run, photo):
+    source = DIM8.write_pth(tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    note = f"note: {source}: a file of PyTorch before 1.6 has no checksum, so damage to its "
+    for command in (
+        ("convert", source, "-o", tmp_path / "a.safetensors"),
+        ("derain", photo(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--model", source),
+        ("info", source, "--size", "16"),
+    ):
+        result = run(*command)
+        assert result.exit_code == 0
+        assert result.stderr.count("note: ") == 1 and note in result.stderr
+
+
+def test_damaged_weights_are_not_converted(tmp_path, fails_in_a_sentence):
+    source, out = tmp_path / "model.pth", tmp_path / "out.safetensors"
+    torch.save(DIM8.weights() | {"output_max.weight": torch.full((3, 8, 3, 3), torch.nan)}, source)
+    text = fails_in_a_sentence("convert", source, "-o", out)
+    assert "its tensor output_max.weight holds NaN or infinity" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]

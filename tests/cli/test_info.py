@@ -28,3 +28,8 @@ def test_networks_that_are_not_in_the_paper(model, succeeds, fails_in_a_sentence
     assert "no such model file" in fails_in_a_sentence("info", "nerd-snow")
     text = succeeds("info", "nerd-rain-tiny", "--size", 16)  # of the paper's fidelity
     assert "as released" not in text and "multiply-adds at 16x16, needed" in text
+
+
+def test_a_size_that_no_image_has(fails):
+    for size in ("0", "65537", "1" + 21 * "0", "1e21"):
+        assert "Invalid value" in fails("info", "nerd-rain-tiny", "--size", size, code=2)
