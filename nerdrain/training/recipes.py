@@ -16,7 +16,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
-from nerdrain.errors import NerdrainError, Settings
+from nerdrain.errors import NerdrainError, Settings, shorten
 from nerdrain.files import shipped_folder
 from nerdrain.model.config import PRESETS, NeRDRainConfig
 from nerdrain.training.losses import LossWeights
@@ -238,8 +238,8 @@ def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) ->
         raise NerdrainError(f"{path}: {error}") from None
 
 
-def _read_yaml(text: str) -> Any:
-    """The plain values of a YAML text: mappings, lists, text, numbers, booleans and null.
+def _read_yaml(content: bytes) -> Any:
+    """The plain values of a YAML text in UTF-8: mappings, lists, text, numbers, booleans and null.
 
     Raises:
         ValueError: It is not YAML, or it has what no recipe needs. The message says where and why,
@@ -247,6 +247,7 @@ def _read_yaml(text: str) -> Any:
     """
     yaml, depth = YAML(typ="safe", pure=True), 0
     try:
+        text = content.decode()
         for event in yaml.parse(text):
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if isinstance(event, AliasEvent) or depth > DEEPEST:
@@ -264,10 +265,12 @@ def _read_values(path: Path, depth: int = 0) -> dict[str, Any]:
     values: Any = None
     why = ""
     try:
-        if path.stat().st_size <= LARGEST_FILE:
-            values = _read_yaml(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)  # a system's file may have no end, and size 0
+        if len(content) <= LARGEST_FILE:
+            values = _read_yaml(content)
     except (OSError, ValueError) as error:
-        why = f" ({error})"
+        why = f" ({getattr(error, 'strerror', error)})"
     known = {*Recipe.model_fields, EXTENDS}
     if (
         not isinstance(values, dict)
@@ -290,9 +293,10 @@ def _override(values: dict[str, Any], overrides: Mapping[str, str]) -> dict[str,
     """The values of a recipe, some of them replaced by those of `--set`."""
     for key, text in overrides.items():
         try:
-            value = _read_yaml(text)
+            value = _read_yaml(text.encode())
         except ValueError:
-            raise NerdrainError(f"--set {key}={text}: the value is not YAML; quote it.") from None
+            written = shorten(f"{key}={text}")
+            raise NerdrainError(f"--set {written}: the value is not YAML; quote it.") from None
         head, _, inner = key.partition(".")
         if not inner:
             values = {**values, head: value}
@@ -301,5 +305,5 @@ def _override(values: dict[str, Any], overrides: Mapping[str, str]) -> dict[str,
         elif isinstance(values.get(head, {}), dict):
             values = {**values, head: {**values.get(head, {}), inner: value}}
         else:
-            raise NerdrainError(f"--set {key}: {head} is one value, with nothing inside.")
+            raise NerdrainError(f"--set {shorten(key)}: {head} is one value, with nothing inside.")
     return values

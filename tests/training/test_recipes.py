@@ -1,5 +1,6 @@
 """Recipes: every key is read, none is ignored, and mistakes are named."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any, get_args
@@ -76,6 +77,28 @@ def test_a_base_that_is_not_a_recipe_is_not_printed(tmp_path: Path, text: str) -
     with pytest.raises(NerdrainError, match=r"extends: base\.txt: not a recipe") as caught:
         read_recipe(write(tmp_path, "extends: base.txt"))
     assert "xyzzy" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"root:$6$xyzzy:19000:0:99999:7:::\n", b"\xff\xfexyzzy", b"\xe9xyzzy: 1\n"]
+)
+def test_a_file_of_the_system_is_not_printed(tmp_path: Path, content: bytes) -> None:
+    secret = tmp_path / "elsewhere" / "shadow"
+    secret.parent.mkdir()
+    secret.write_bytes(content)
+    with pytest.raises(NerdrainError) as caught:
+        read_recipe(write(tmp_path, f"extends: {secret}"))
+    message = str(caught.value).removeprefix(f"{tmp_path / 'recipe.yaml'}: ")
+    assert re.fullmatch(
+        r"extends: shadow: not a recipe( \(line 1\)| \(not YAML\))?; write .*", message
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no devices as files")
+def test_a_file_without_an_end_is_not_read(tmp_path: Path) -> None:
+    for name in ("/dev/zero", "/dev/stdin"):
+        with pytest.raises(NerdrainError, match="there is no such recipe beside it"):
+            read_recipe(write(tmp_path, f"extends: {name}"))
 
 
 def test_exponents_without_a_dot_are_numbers(tmp_path: Path) -> None:
@@ -192,6 +215,25 @@ STAGE = "{fraction: 0.4, patch_size: 8, batch_size: 1}"
         ("- a\n- b", "not a recipe; write `key: value` lines"),
         ("a: [", "not a recipe (line 1); write `key: value` lines"),
         ("a: !!python/name:os.system", "not a recipe (line 1); write `key: value` lines"),
+        ('a: !!int ""', "not a recipe (not YAML); write `key: value` lines"),
+        ("a: !!int", "not a recipe (not YAML); write `key: value` lines"),
+        ('a: !!float "x"', "not a recipe (not YAML); write `key: value` lines"),
+        ("a: !!timestamp foo", "not a recipe (line 1); write `key: value` lines"),
+        ("a: !!binary x", "not a recipe (line 1); write `key: value` lines"),
+        ("a: !!omap 3", "not a recipe (line 1); write `key: value` lines"),
+        ("max_steps: 0x" + "f" * 9000, "not a recipe (not YAML); write `key: value` lines"),
+        ("max_steps: 1" + ":59" * 6000, "max_steps='1:59:59:59:5...9:59:59:59:59': it should"),
+        ("max_steps: 1\npatch_size: 1e300", "patch_size=1e+300: it should be a valid integer"),
+        ("max_steps: 1\noverrides: {blocks: [1, 1, 3000]}", "overrides: blocks[2]=3000: it should"),
+        ("max_steps: 1\noverrides: {expansion: 1e300}", "overrides: expansion=1e+300: times the"),
+        ("a: &x [1]\nb: {<<: *x}", "not a recipe (line 2); write `key: value` lines"),
+        ("a: \0", "not a recipe (not YAML); write `key: value` lines"),
+        (
+            "extends: [[[[[[[[1]]]]]]]]",
+            "extends: [[[[[[[...]]]]]]]: there is no such recipe beside it",
+        ),
+        ('extends: "a\\0b"', "there is no such recipe beside it"),
+        ("extends: " + "x" * 9000, "there is no such recipe beside it"),
         ("? [1, 2]\n: 3", "not a recipe (not YAML); write `key: value` lines"),
         ("a: !!bool maybe", "not a recipe (not YAML); write `key: value` lines"),
     ],
@@ -214,12 +256,16 @@ def test_mistakes_are_named_in_one_short_sentence(tmp_path: Path, text: str, mes
         ("max_steps", "[", "--set max_steps=[: the value is not YAML"),
         ("photos", "2020-13-45", "--set photos=2020-13-45: the value is not YAML"),
         ("max_steps.x", "3", "--set max_steps.x: max_steps is one value"),
+        ("photos", "[\n" + "x" * 10**4, "--set photos=[?xxxxx"),
+        ("max_steps." + "x" * 10**4, "3", "--set max_steps.xxx"),
+        ("photos", "\udce9[", "the value is not YAML; quote it."),
     ],
 )
 def test_mistaken_overrides_are_named(tmp_path: Path, key: str, text: str, message: str) -> None:
     with pytest.raises(NerdrainError) as caught:
         read_recipe(write(tmp_path, "max_steps: 3"), {key: text})
     assert message in str(caught.value)
+    assert len(str(caught.value)) < 300 + len(str(tmp_path)) and "\n" not in str(caught.value)
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
