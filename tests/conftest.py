@@ -8,6 +8,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("NERDRAIN_DEVICE", "cpu")
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -24,3 +25,12 @@ settings.load_profile("nerdrain")
 
 # Workers of pytest-xdist share the cores, and sums keep one order of operations.
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz",
+        choices=("share", "full"),
+        default="share",
+        help="how many damaged files tests/fuzz reads; the full number takes much longer",
+    )
