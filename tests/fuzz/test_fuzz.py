@@ -22,7 +22,7 @@ def test_damaged_files(
     count = kind.full if request.config.getoption("--fuzz") == "full" else kind.share
     result = fuzz(name, count, tmp_path)
     record_property("fuzz", as_row(result))
-    assert result.problems == []
+    assert not result.problems, "\n".join(result.problems)
     assert result.mutants == count == result.equal + result.other + result.refused
     assert result.refused > 0
 
