@@ -1,6 +1,7 @@
 """Messages for the user: one type of error, one of warning, and settings that check themselves."""
 
 import difflib
+import re
 import reprlib
 from typing import Any
 
@@ -42,8 +43,9 @@ class Settings(BaseModel):
 
 
 def explain(error: ValidationError, known: list[str]) -> str:
-    """Pydantic's first complaint as one sentence; for an unknown name it suggests the nearest."""
-    first = error.errors(include_url=False)[0]
+    """One complaint of pydantic as a sentence; for an unknown name it suggests the nearest."""
+    found = error.errors(include_url=False)
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     name = name.removeprefix(".")
     if first["type"] == "extra_forbidden":
@@ -55,7 +57,9 @@ def explain(error: ValidationError, known: list[str]) -> str:
         return f"{name}: {text}" if name else text
     if first["type"] == "missing":
         return f"{name} is missing."
-    message = first["msg"].replace("Input should", "it should")
+    message = re.sub("^(Input|Tuple) should", "it should", first["msg"])
+    message = message.replace("a valid tuple", "a list").replace(" after validation", "")
+    message = re.sub("a valid dictionary.*", "a mapping of keys to values", message)
     return f"{name}={abbreviate(first['input'])}: {message}."
 
 

@@ -55,7 +55,7 @@ def test_lists_become_tuples_and_the_value_is_frozen() -> None:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"blocks": (1, 2)}, r"blocks\[2\] is missing"),
-    ({"blocks": 3}, "blocks=3: it should be a valid tuple"),
+    ({"blocks": 3}, "blocks=3: it should be a list"),
     ({"blocks": (1, 2, 0)}, r"blocks\[2\]=0: it should be greater than or equal to 1"),
     ({"blocks": (1, 2, 2.5)}, r"blocks\[2\]=2.5: it should be a valid integer"),
     ({"blocks": (1, 1, 3000)}, r"blocks\[2\]=3000: it should be less than or equal to 16"),
