@@ -135,7 +135,7 @@ class Recipe(Settings):
     min_lr: Annotated[float, Field(ge=0, le=1e6)] = 1e-6
     """Learning rate at the end of the cosine (section 4.1: 1e-6)."""
     lr_scaling: Literal["none", "sqrt", "linear"] = "none"
-    """Multiplies `lr` by the square root of the batch size, by the batch size, or by 1."""
+    """Multiplies `lr` and `min_lr` by the square root of the batch size, by it, or by 1."""
     loss_weights: LossWeights = LossWeights()
     """Weights of the loss terms (equation 6)."""
     grad_clip: Annotated[float, Field(ge=0)] = 0.0
@@ -174,6 +174,8 @@ class Recipe(Settings):
     def _check(self) -> Self:
         if (self.epochs > 0) == (self.max_steps > 0):
             raise NerdrainError("give either epochs or max_steps, and leave the other at 0.")
+        if self.min_lr > self.lr:
+            raise NerdrainError(f"min_lr={self.min_lr} is above lr={self.lr}; make it smaller.")
         if self.pairs is not None and self.photos is not None:
             raise NerdrainError("photos and pairs are both given: set the one to train on.")
         total = sum(stage.fraction for stage in self.progressive)

@@ -183,6 +183,7 @@ STAGE = "{fraction: 0.4, patch_size: 8, batch_size: 1}"
         ("max_steps: 1\nmodel: resnet", "model='resnet': it should be 'nerd-rain', 'nerd-rain-s'"),
         ("max_steps: 0", "give either epochs or max_steps, and leave the other at 0"),
         ("max_steps: 1\nepochs: 1", "give either epochs or max_steps"),
+        ("max_steps: 1\nmin_lr: 0.1", "min_lr=0.1 is above lr=0.0001; make it smaller"),
         ("max_steps: -1", "max_steps=-1: it should be greater than or equal to 0"),
         ("max_steps: 1\nbatch_size: 0", "batch_size=0: it should be greater than or equal to 1"),
         ("max_steps: 1\nholdout_every: 1", "holdout_every=1: it should be greater than or equal"),
