@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nerdrain.cli.console import Overwrite
 from nerdrain.errors import NerdrainError
 
 
@@ -14,6 +15,7 @@ def plot(
         Path | None,
         typer.Option("--output", "-o", help="The picture; by default RUN_DIR/curves.png."),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw a training run's losses, PSNR and learning rate. Needs the extra "book".
 
@@ -25,4 +27,4 @@ def plot(
     except ModuleNotFoundError as error:
         raise NerdrainError(f'{error.name} is missing; run pip install "nerdrain[book]".') from None
 
-    typer.echo(f"The curves are in {plot_run(run, out)}.")
+    typer.echo(f"The curves are in {plot_run(run, out, overwrite=overwrite)}.")

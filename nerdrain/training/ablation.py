@@ -143,7 +143,8 @@ def run_ablation(
         device: As for `nerdrain.pick_device`.
 
     Raises:
-        NerdrainError: The ablation was asked to stop, or a run failed.
+        Stopped: The ablation was asked to stop, and has saved.
+        NerdrainError: A run failed.
     """
     results: list[Result] = []
 
@@ -165,14 +166,14 @@ def run_ablation(
                     wait(running, timeout=GRACE)  # Ctrl-C reaches the runs too, SIGTERM may not
                     for process in multiprocessing.active_children():
                         process.terminate()
-                    raise Stopped
+                    raise Stopped("", *stop)
                 while waiting and len(running) < jobs:  # a run that has begun cannot be withdrawn
                     running.add(pool.submit(waiting.pop(0).finish, out, 1, device))
                 done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
                 yield from (note(future.result()) for future in done)
-    except Stopped:
+    except Stopped as stopped:
         reason = f"stopped, and saved in {out}; the same command continues it."
-        raise NerdrainError(reason) from None
+        raise Stopped(reason, stopped.number) from None
     except BrokenProcessPool:
         reason = "a run was killed, perhaps because memory is full; lower --jobs and run it again."
         raise NerdrainError(f"{out}: {reason}") from None

@@ -40,15 +40,17 @@ def read_log(run: Path) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
-def plot_run(run: Path, out: Path | None = None) -> Path:
+def plot_run(run: Path, out: Path | None = None, *, overwrite: bool = False) -> Path:
     """Draw a run's losses, PSNR and learning rate into one picture, and return its path.
 
     Args:
         run: The folder of the run.
-        out: The picture, .png, .pdf or .svg; by default ``curves.png`` in the folder.
+        out: The picture, .png, .pdf or .svg; by default ``curves.png`` in the folder, where an
+            older picture is replaced.
+        overwrite: Whether `out` may be replaced.
 
     Raises:
-        NerdrainError: As for `read_log`, or the picture cannot be written.
+        NerdrainError: As for `read_log`, or the picture exists or cannot be written.
     """
     figure = draw_curves(read_log(run))
     path = out or run / "curves.png"
@@ -57,7 +59,7 @@ def plot_run(run: Path, out: Path | None = None) -> Path:
         raise NerdrainError(f"{path}: name a file that ends in .png, .pdf or .svg.")
     content = io.BytesIO()
     figure.savefig(content, format=kind)
-    write_atomically(path, content.getvalue())
+    write_atomically(path, content.getvalue(), overwrite=overwrite or out is None)
     return path
 
 

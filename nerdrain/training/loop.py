@@ -127,7 +127,8 @@ def run_steps(trainer: Trainer, data: TrainingData, run: RunFolder) -> None:
             if stopping and not last:
                 raise Stopped(
                     f"stopped after step {trainer.step} of {data.steps}, which is saved in "
-                    f"{run.path}; the same command with --resume continues it."
+                    f"{run.path}; the same command with --resume continues it.",
+                    *stop,  # empty if only another process got the signal
                 )
 
 

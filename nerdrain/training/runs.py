@@ -29,9 +29,10 @@ from PIL import Image
 
 from nerdrain.checkpoints.weights import WEIGHTS
 from nerdrain.errors import NerdrainError
-from nerdrain.files import write_atomically
+from nerdrain.files import explain_failure, remove_leftovers, write_atomically
 from nerdrain.training.recipes import Recipe, read_recipe
 
+CHECKPOINTS, SAMPLES = "checkpoints", "samples"
 FREE = {"num_workers", "log_every", "log_with", "save_every_minutes", "keep_checkpoints"}
 """Settings that do not change the result of a run, so they may differ when it resumes."""
 
@@ -49,14 +50,15 @@ class RunFolder:
         log: The rows of ``log.csv``; `save` writes them, with a column for every name.
 
     Raises:
-        NerdrainError: The folder holds a run that may not resume here.
+        NerdrainError: The folder holds a run that may not resume here, or cannot be used.
     """
 
     def __init__(self, path: Path, recipe: Recipe, *, resume: bool, writes: bool = True) -> None:
         self.path, self.recipe, self.writes = path, recipe, writes
         self.log: list[dict[str, str]] = []
         self.saved_at = time.monotonic()
-        begun = bool(self.states()) or (path / WEIGHTS).exists()  # otherwise nothing can be lost
+        with explain_failure(path):  # such as a name that is too long
+            begun = bool(self.states()) or (path / WEIGHTS).exists()  # else nothing can be lost
         if begun and (path / "recipe.yaml").exists():
             if not resume:
                 raise NerdrainError(
@@ -95,15 +97,15 @@ class RunFolder:
             pass
         try:
             write_atomically(self.path / "recipe.yaml", self.recipe.to_yaml().encode())
-            for part in self.path.rglob(".*.part"):  # left by a killed process
-                part.unlink(missing_ok=True)
+            for folder in (self.path, self.path / CHECKPOINTS, self.path / SAMPLES):
+                remove_leftovers(folder)
             yield
         finally:
             lock.release()
 
     def states(self) -> list[Path]:
         """The files of complete states, oldest first."""
-        return sorted((self.path / "checkpoints").glob("step-[0-9]*.pt"))
+        return sorted((self.path / CHECKPOINTS).glob("step-[0-9]*.pt"))
 
     def load(self, restore: Callable[[Mapping[str, Any]], object] = dict) -> dict[str, Any] | None:
         """The newest readable state, on the CPU; None if the run has no state.
@@ -176,7 +178,7 @@ class RunFolder:
         self._write_log()  # first, because a run that resumes can cut the log but not extend it
         content = io.BytesIO()
         torch.save(dict(state), content)
-        path = self.path / "checkpoints" / f"step-{state['step']:09d}.pt"
+        path = self.path / CHECKPOINTS / f"step-{state['step']:09d}.pt"
         write_atomically(path, content.getvalue())
         if not state["broken"]:  # states later than this one could not be read
             old = [p for p in self.states() if p <= path][: -self.recipe.keep_checkpoints]
@@ -196,7 +198,7 @@ class RunFolder:
         sheet = np.rint(np.concatenate(padded).clip(0, 1) * 255).astype(np.uint8)
         content = io.BytesIO()
         Image.fromarray(sheet).save(content, "JPEG", quality=90)
-        write_atomically(self.path / "samples" / f"step-{step:09d}.jpg", content.getvalue())
+        write_atomically(self.path / SAMPLES / f"step-{step:09d}.jpg", content.getvalue())
 
 
 @contextmanager

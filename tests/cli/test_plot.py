@@ -15,8 +15,14 @@ def test_a_resumed_run_is_drawn(tmp_path, succeeds, fails_in_a_sentence):
     text = succeeds("plot", out)
     assert text == f"The curves are in {out / 'curves.png'}.\n"
     assert matplotlib.image.imread(out / "curves.png").shape[1] == 800
-    succeeds("plot", out, "-o", tmp_path / "new" / "c.png")
-    assert (tmp_path / "new" / "c.png").is_file()
+    succeeds("plot", out)  # its own picture is replaced
+    mine = tmp_path / "new" / "c.png"
+    succeeds("plot", out, "-o", mine)
+    mine.write_text("precious")
+    assert "exists; give --overwrite" in fails_in_a_sentence("plot", out, "-o", mine)
+    assert mine.read_text() == "precious"
+    succeeds("plot", out, "-o", mine, "--overwrite")
+    assert matplotlib.image.imread(mine).shape[1] == 800
 
 
 def test_bad_logs(tmp_path, monkeypatch, fails_in_a_sentence):

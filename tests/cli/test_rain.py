@@ -1,12 +1,22 @@
 """`nerdrain rain`: the pairs it writes, and what it refuses."""
 
+import os
 import re
+import signal
 
 import numpy as np
 import pytest
 
+from nerdrain import files
 from nerdrain.data.datasets import PairedFolder
+from nerdrain.data.images import save_image
 from nerdrain.data.rain import add_rain
+
+
+def contents(folder):
+    """The files of a folder, as bytes by their paths in it."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def test_pairs(tmp_path, succeeds, photo, pixels):
@@ -55,6 +65,57 @@ def test_bad_options(tmp_path, fails_in_a_sentence, fails, photo):
     assert "exists; give --overwrite" in fails("rain", folder, *out)
 
 
+def test_gifs_get_rain(tmp_path, succeeds, pixels):
+    clean = np.random.default_rng(0).choice([0, 80, 255], (40, 50, 1)).astype(np.uint8).repeat(3, 2)
+    save_image(clean, tmp_path / "clean" / "a.gif")
+    succeeds("rain", tmp_path / "clean", "-o", tmp_path / "out")
+    np.testing.assert_array_equal(pixels(tmp_path / "out" / "target" / "a.png"), clean)
+
+
+def test_an_input_implies_its_target(tmp_path, run, succeeds, fails, photo, monkeypatch):
+    """Stopped between its two files, a pair is completed by the next run, with the same rain."""
+    for name in "ab":
+        photo(tmp_path / "clean" / f"{name}.png", 40, 50)
+    arguments = ("rain", tmp_path / "clean", "-o")
+    succeeds(*arguments, tmp_path / "whole")
+    out, publish = tmp_path / "out", files._publish
+
+    def stop_at_b(part, path, overwrite):
+        if path == out / "input" / "b.png":
+            raise KeyboardInterrupt
+        publish(part, path, overwrite)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "_publish", stop_at_b)
+        assert "interrupted: 1 of 2 done" in fails(*arguments, out, code=130)
+    written = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
+    assert written == ["input/a.png", "target/a.png", "target/b.png"]
+    (out / "input" / ".nerdrain-0.part").write_text("left by a killed run")
+    result = run(*arguments, out, "--skip-existing")
+    assert result.exit_code == 0 and "note: 1 of 2 pairs exist." in result.stderr
+    assert contents(out) == contents(tmp_path / "whole")
+    assert "input/a.png exists; give --overwrite" in fails(*arguments, out)
+
+
+def test_a_target_of_somebody_else_stays(tmp_path, fails, photo):
+    photo(tmp_path / "clean" / "a.png", 40, 50)
+    mine = tmp_path / "out" / "target" / "a.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("precious")
+    for option in ((), ("--skip-existing",)):
+        text = fails("rain", tmp_path / "clean", "-o", tmp_path / "out", *option)
+        assert "target/a.png exists; give --overwrite" in text
+    assert contents(tmp_path / "out") == {"target/a.png": b"precious"}
+
+
+def test_a_file_as_output_folder(tmp_path, fails_in_a_sentence, photo):
+    for name in "ab":
+        photo(tmp_path / "clean" / f"{name}.png")
+    (tmp_path / "file").write_text("precious")
+    text = fails_in_a_sentence("rain", tmp_path / "clean", "-o", tmp_path / "file")
+    assert "a file is in the place of a folder" in text
+
+
 @pytest.mark.parametrize("side", ["input", "target"])
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
 def test_rain_never_falls_on_the_originals(tmp_path, side, name, fails_in_a_sentence, photo):
@@ -80,3 +141,12 @@ def test_no_rainy_pair(tmp_path, run, succeeds):
     assert result.exit_code == 1
     assert result.stdout == "Made pairs with light rain (additive): 0 of 1 (1 failed).\n"
     assert "8-bit RGB" in " ".join(succeeds("rain", "--help").split())
+
+
+def test_sigterm_leaves_nothing_unfinished(tmp_path, monkeypatch, fails, photo):
+    photo(tmp_path / "clean" / "a.png")
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(os, "fsync", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    fails("rain", tmp_path / "clean", "-o", tmp_path / "out", code=128 + signal.SIGTERM)
+    assert contents(tmp_path / "out") == {}
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,13 +1,16 @@
 """`nerdrain train`: a run, its plan, and the recipe's schema."""
 
 import json
+import os
 import re
+import signal
 
 import pytest
 from training_help import make_photos, recipe_file, small_recipe
 
 from nerdrain import NeRDRain
 from nerdrain.cli.train import format_duration
+from nerdrain.training import loop
 from nerdrain.training.recipes import Recipe
 
 
@@ -60,3 +63,28 @@ def test_a_plan(tmp_path, succeeds):
 )
 def test_durations(hours, text):
     assert format_duration(hours) == text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_sets_the_exit_code(tmp_path, monkeypatch, succeeds, fails, number):
+    file, out = recipe_file(tmp_path, make_photos(tmp_path / "photos")), tmp_path / "run"
+    rate = loop.set_lr
+
+    def interrupting(optimizer, step, data):
+        if step == 1:
+            os.kill(os.getpid(), number)
+        return rate(optimizer, step, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "set_lr", interrupting)
+        text = fails("train", file, "-o", out, code=128 + number)
+    assert text.startswith("nerdrain: stopped after step 2 of 4, which is saved in")
+    succeeds("train", file, "-o", out, "--resume")
+
+
+def test_places_that_cannot_be_written(tmp_path, fails_in_a_sentence):
+    file = recipe_file(tmp_path, make_photos(tmp_path / "photos"))
+    text = fails_in_a_sentence("train", file, "-o", file / "run")
+    assert "a file is in the place of a folder" in text
+    text = fails_in_a_sentence("train", file, "-o", tmp_path / ("x" * 256))
+    assert "choose a shorter name" in text

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -118,7 +119,10 @@ def test_runs_at_once_are_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("error", "message"),
-    [(Stopped("x"), "stopped, and saved in"), (BrokenProcessPool("x"), "lower --jobs")],
+    [
+        (pickle.loads(pickle.dumps(Stopped("x", 2))), "stopped, and saved in"),  # as from a worker
+        (BrokenProcessPool("x"), "lower --jobs"),
+    ],
 )
 def test_a_stopped_ablation_says_how_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
@@ -127,8 +131,10 @@ def test_a_stopped_ablation_says_how_it_goes_on(
         raise error
 
     monkeypatch.setattr(ablation.Run, "finish", fails)
-    with pytest.raises(NerdrainError, match=message):
+    with pytest.raises(NerdrainError, match=message) as caught:
         list(run_ablation(plan_ablation(5, "small", 1), tmp_path))
+    if isinstance(error, Stopped):
+        assert isinstance(caught.value, Stopped) and caught.value.number == 2
 
 
 def test_a_network_that_does_nothing_gains_nothing() -> None:

@@ -18,6 +18,7 @@ from training_help import SMALL, make_photos, recipe_file, small_recipe
 
 import nerdrain
 from nerdrain.errors import NerdrainError
+from nerdrain.files import part_names
 from nerdrain.model.network import NeRDRain
 from nerdrain.model.transformer import TransformerBlock
 from nerdrain.training import loop as training
@@ -302,10 +303,11 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
 ) -> None:
     file = recipe_file(tmp_path, photos, save_every_minutes=0, val_every=100, max_steps=6)
     whole = train(file, {}, tmp_path / "whole", "cpu")
-    write = os.fsync
+    write, states = os.fsync, iter(range(1, 7))
 
     def full(descriptor: int) -> None:
-        if "step-000000004" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        written = os.readlink(f"/proc/self/fd/{descriptor}")
+        if "/checkpoints/" in written and next(states) == 4:
             raise OSError(28, "No space left on device")
         write(descriptor)
 
@@ -318,12 +320,12 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
     names = [path.name for path in sorted((tmp_path / "run" / "checkpoints").iterdir())]
     assert names == ["step-000000002.pt", "step-000000003.pt"]
     train(file, {}, tmp_path / "run", "cpu", resume=True)  # there is space again
-    states = [
+    expected, got = (
         torch.load(run / "checkpoints" / "step-000000006.pt", weights_only=True)["model"]
         for run in (whole, tmp_path / "run")
-    ]
-    for name, value in states[0].items():
-        assert torch.equal(value, states[1][name]), name
+    )
+    for name, value in expected.items():
+        assert torch.equal(value, got[name]), name
 
 
 def test_a_resumed_run_is_the_same_recipe(tmp_path: Path, photos: Path) -> None:
@@ -468,13 +470,26 @@ def test_a_folder_is_used_by_one_process(tmp_path: Path) -> None:
         "RunFolder(path, read_recipe(path / 'recipe.yaml'), resume=True).claim().__enter__()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
-    (tmp_path / ".log.csv.1.part").touch()  # left by a killed process
     with run.claim():
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "recipe.yaml"]
         other = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "another process trains in it" in other.stderr
     with saving(tmp_path).claim():  # it was released
         pass
+
+
+def test_only_leftovers_of_runs_are_removed(tmp_path: Path, photos: Path) -> None:
+    """Unfinished files of a killed run have names that no other program uses."""
+    folders = [tmp_path / "run" / name for name in ("", "checkpoints", "samples", "mine")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for path in (*part_names(folder)[:2], folder / ".log.csv.1.part", folder / "movie.part"):
+            path.write_text("precious")
+    train(recipe_file(tmp_path, photos), {}, tmp_path / "run", "cpu")
+    for folder in folders:
+        assert (folder / ".log.csv.1.part").read_text() == "precious"
+        assert (folder / "movie.part").read_text() == "precious"
+        assert part_names(folder)[0].exists() is (folder.name == "mine")
+        assert part_names(folder)[1].exists() is (folder.name == "mine")
 
 
 def test_a_run_that_failed_at_its_beginning_claims_nothing(tmp_path: Path, photos: Path) -> None:
