@@ -3,6 +3,7 @@
 import difflib
 import re
 import reprlib
+import signal
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,7 +22,16 @@ class ChecksumWarning(UserWarning):
 
 
 class Stopped(NerdrainError):
-    """A training run was asked to stop, and has saved."""
+    """A training run was asked to stop, and has saved.
+
+    Args:
+        message: The sentence for the user.
+        number: The signal that asked, such as SIGINT (2) for Ctrl-C.
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGTERM) -> None:
+        super().__init__(message)
+        self.number = int(number)
 
 
 class Settings(BaseModel):

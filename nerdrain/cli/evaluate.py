@@ -3,15 +3,28 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from nerdrain.cli.console import Overwrite, check_free, note_unread, print_table, protect_inputs
+from nerdrain.cli.console import (
+    Overwrite,
+    as_sentence,
+    check_free,
+    note_unread,
+    print_table,
+    protect_inputs,
+    repeat_errors,
+    say,
+)
 from nerdrain.errors import NerdrainError
 from nerdrain.files import list_images, write_atomically
+
+if TYPE_CHECKING:
+    from nerdrain.evaluation.folders import Score
 
 
 def evaluate(
@@ -44,19 +57,46 @@ def evaluate(
         protect_inputs(inputs, [csv_file])
         check_free(csv_file, overwrite)
     names = list(METRICS) if metric == "all" else [metric]
-    scores = []
+    scores: list[Score] = []
+    errors: list[str] = []
+
+    def fail(name: str, error: Exception) -> None:
+        text = as_sentence(error)
+        errors.append(text if name in text else f"{name}: {text}")
+        say(f"nerdrain: {errors[-1]}", err=True)
+
     with Console(stderr=True).status("measuring") as status:
-        for count, score in enumerate(evaluate_folders(restored, target, names)):
+        for count, score in enumerate(evaluate_folders(restored, target, names, fail)):
             status.update(f"measured {count // len(names) + 1} images")
             scores.append(score)
-    means = [mean_score(s for s in scores if s.convention == name) for name in names]
+    # A mean of fewer images than there are would be compared with means of all.
+    measured = [] if errors else names
+    means = [mean_score(s for s in scores if s.convention == name) for name in measured]
     rows = [(s.name, s.convention, f"{s.psnr:.4f}", f"{s.ssim:.6f}") for s in [*scores, *means]]
     header = ("image", "metric", "PSNR (dB)", "SSIM")
     print_table(header, rows, numbers=2)
+    note_identical(scores)
+    if csv_file:
+        write_csv(csv_file, [header, *rows], overwrite)
+    if errors:
+        say(
+            f"nerdrain: {len(errors)} of {len(inputs) // 2} images failed, so there is no mean:",
+            err=True,
+        )
+        repeat_errors(errors)
+        raise typer.Exit(1)
+
+
+def note_identical(scores: "Sequence[Score]") -> None:
+    """Print on stderr how many images are identical to their targets."""
     if same := len({s.name for s in scores if math.isinf(s.psnr)}):
         what = "1 image is" if same == 1 else f"{same} images are"
-        typer.echo(f"note: {what} identical to the target, so the PSNR is infinite.", err=True)
-    if csv_file:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([header, *rows])
-        write_atomically(csv_file, text.getvalue().encode())
+        say(f"note: {what} identical to the target, so the PSNR is infinite.", err=True)
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[str]], overwrite: bool) -> None:
+    """Write rows as a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    content = text.getvalue().encode(errors="backslashreplace")
+    write_atomically(path, content, overwrite=overwrite)

@@ -1,6 +1,6 @@
 """Compare a folder of restored images with the folder of their targets."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 from nerdrain.data.images import read_image
 from nerdrain.data.pairing import images_in
 from nerdrain.errors import NerdrainError
-from nerdrain.evaluation.metrics import metric
+from nerdrain.evaluation.metrics import Metric, metric
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,23 @@ def _join_names(names: Iterable[str], limit: int = 5) -> str:
 
 
 def evaluate_folders(
-    restored_dir: str | Path, target_dir: str | Path, convention: str | Sequence[str] = "matlab-y"
+    restored_dir: str | Path,
+    target_dir: str | Path,
+    convention: str | Sequence[str] = "matlab-y",
+    on_error: Callable[[str, Exception], object] | None = None,
 ) -> Iterator[Score]:
     """Compare restored images with their clean targets, in one or several keys of `METRICS`.
 
     Names are matched without suffix, so ``7.png`` is compared with ``7.jpg``. All names are matched
     before the first image is read, so a missing image is an error and not a smaller mean. The
     iterator gives one `Score` per image and convention, in the order of the names.
+
+    Args:
+        restored_dir: folder of the restored images.
+        target_dir: folder of the clean images.
+        convention: one or several keys of `METRICS`.
+        on_error: called with the name and the error of an image that cannot be compared, and the
+            others go on; by default the error ends the iterator.
 
     Raises:
         NerdrainError: An image has no partner, or two images differ in size.
@@ -60,12 +70,24 @@ def evaluate_folders(
 
     def measure() -> Iterator[Score]:
         for stem in sorted(restored):
-            pair = read_image(restored[stem]), read_image(targets[stem])
-            for name, (psnr, ssim) in metrics.items():
-                try:
-                    yield Score(stem, name, psnr(*pair), ssim(*pair))
-                except NerdrainError as error:
-                    both = f"{restored[stem]} and {targets[stem]}"
-                    raise NerdrainError(f"{both}: {error}") from None
+            try:
+                scores = _measure(stem, restored[stem], targets[stem], metrics)
+            except Exception as error:
+                if on_error is None:
+                    raise
+                on_error(stem, error)
+            else:
+                yield from scores
 
     return measure()
+
+
+def _measure(
+    stem: str, restored: Path, target: Path, metrics: Mapping[str, tuple[Metric, Metric]]
+) -> list[Score]:
+    """Compare one image with its target in every convention."""
+    pair = read_image(restored), read_image(target)
+    try:
+        return [Score(stem, key, psnr(*pair), ssim(*pair)) for key, (psnr, ssim) in metrics.items()]
+    except NerdrainError as error:
+        raise NerdrainError(f"{restored} and {target}: {error}") from None

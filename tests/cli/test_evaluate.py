@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nerdrain.data.images import save_image
 from nerdrain.evaluation.metrics import METRICS
 
 
@@ -70,6 +71,52 @@ def test_bad_input(folders, tmp_path, fails_in_a_sentence):
     assert "no folder" in fails_in_a_sentence(
         "evaluate", "--restored", tmp_path / "x", "--target", target
     )
+
+
+def test_a_csv_that_appears_meanwhile_stays(folders, tmp_path, monkeypatch, fails_in_a_sentence):
+    restored, target = folders
+    file = tmp_path / "scores.csv"
+    monkeypatch.setattr(
+        "nerdrain.cli.evaluate.print_table", lambda *_, **__: file.write_text("precious")
+    )
+    arguments = ("evaluate", "--restored", restored, "--target", target, "--csv", file)
+    assert "exists; give --overwrite" in fails_in_a_sentence(*arguments)
+    assert file.read_text() == "precious"
+
+
+def test_gifs_are_measured(tmp_path, succeeds):
+    """GIF holds 256 colours, so an image of fewer colours is restored exactly."""
+    clean = np.random.default_rng(0).choice([0, 80, 255], (20, 24, 1)).astype(np.uint8).repeat(3, 2)
+    save_image(clean, tmp_path / "target" / "a.png")
+    save_image(clean, tmp_path / "restored" / "a.gif")
+    folders = ("--restored", tmp_path / "restored", "--target", tmp_path / "target")
+    lines = succeeds("evaluate", "--metric", "rgb", *folders).splitlines()
+    assert lines[1].split() == ["a", "rgb", "inf", "1.000000"]
+
+
+def test_an_image_that_fails_does_not_stop_the_others(folders, tmp_path, run, photo, monkeypatch):
+    restored, target = folders
+    photo(restored / "b.png"), photo(target / "b.png")
+    photo(restored / "c.png")
+    (target / "c.png").write_bytes(b"no image")
+    (restored / "b.png").write_bytes((target / "b.png").read_bytes()[:90])
+    csv_file = tmp_path / "scores.csv"
+    arguments = ("--restored", restored, "--target", target, "--csv", csv_file)
+    result = run("evaluate", *arguments)
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert result.stdout.count("matlab-y") == 2 and "mean" not in result.stdout
+    assert "nerdrain: 2 of 4 images failed, so there is no mean:\n" in result.stderr
+    assert result.stderr.count(f"{restored / 'b.png'} is damaged") == 2
+    assert result.stderr.count(f"{target / 'c.png'} is not an image") == 2
+    assert "mean" not in csv_file.read_text()
+
+    def fail(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("nerdrain.evaluation.folders.read_image", fail)
+    result = run("evaluate", *arguments, "--overwrite")
+    assert result.exit_code == 1
+    assert result.stderr.count("unexpected ZeroDivisionError (a bug); please report") == 8
 
 
 def test_identical_images(folders, run):

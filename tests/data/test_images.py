@@ -2,6 +2,8 @@
 
 import io
 import os
+import sys
+import types
 import warnings
 import zlib
 
@@ -11,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from nerdrain.data.images import load_image, read_metadata, save_image
+from nerdrain.data.images import encode_image, load_image, read_image, save_image
+from nerdrain.data.metadata import read_metadata
 from nerdrain.errors import ImageWarning, NerdrainError
 
 RNG = np.random.default_rng(2)
@@ -99,7 +102,8 @@ def test_exif_and_profile_travel(tmp_path, suffix):
 def test_bmp_leaves_behind_what_it_has_no_room_for(tmp_path):
     image = Image.fromarray(RGB)
     image.info |= {"exif": exif_with(1), "icc_profile": SRGB}
-    assert load_image(save_image(image, tmp_path / "a.bmp")).size == (7, 9)
+    with pytest.warns(ImageWarning, match=r"a\.bmp loses EXIF, the colour profile, because BMP"):
+        assert load_image(save_image(image, tmp_path / "a.bmp")).size == (7, 9)
 
 
 def test_odd_exif_is_dropped():
@@ -114,6 +118,41 @@ def test_transparent_palette_is_loaded_with_its_transparency(tmp_path):
     loaded = load_image(tmp_path / "a.png")
     assert loaded.mode == "P"
     assert loaded.convert("RGBA").getpixel((1, 0))[3] == 0
+
+
+# To 8 bits
+
+
+def test_float_grey_is_scaled_to_8_bits(tmp_path):
+    values = np.array([[0, 0.25, 0.5], [0.999, 1, 1.1]], np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    expected = [[0, 64, 128], [255, 255, 255]]  # rounded, not cut
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 1], expected)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_16_bit_grey_is_scaled_to_8_bits(tmp_path, mode):
+    values = np.array([[0, 128, 129, 257 * 100, 257 * 100 + 129, 65535]])
+    dtype = {"I;16": "<u2", "I;16B": ">u2", "I": np.int32}[mode]
+    Image.fromarray(values.astype(dtype)).save(tmp_path / "a.tif")
+    assert Image.open(tmp_path / "a.tif").mode == mode
+    expected = [0, 0, 1, 100, 101, 255]
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[0, :, 2], expected)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full((2, 2), 255, np.float32), r"a\.tif: a float image must be in \[0, 1\], .* 255"),
+        (np.full((2, 2), np.nan, np.float32), r"a\.tif: the image holds NaN"),
+        (np.full((2, 2), 70000, np.int32), r"a\.tif: .* 0 to 65535, but .* 70000; scale it"),
+        (np.full((2, 2), -1, np.int32), "0 to 65535"),
+    ],
+)
+def test_values_without_a_known_white_are_refused(tmp_path, array, message):
+    Image.fromarray(array).save(tmp_path / "a.tif")
+    with pytest.raises(NerdrainError, match=message):
+        read_image(tmp_path / "a.tif")
 
 
 # What is wrong with files
@@ -173,6 +212,64 @@ def test_missing_files_and_folders(tmp_path):
         load_image(tmp_path / "nowhere.png")
     with pytest.raises(NerdrainError, match="is a folder, not an image"):
         load_image(tmp_path)
+
+
+def test_paths_that_are_no_files(tmp_path):
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    os.mkfifo(tmp_path / "fifo.png")
+    for name, problem in (
+        ("loop.png", "cannot be read (Too many levels of symbolic links)."),
+        ("fifo.png", "is a pipe or a device; give a file, or - for standard input."),
+        ("zero\0.png", "does not exist; check the path."),
+        ("x" * 300 + ".png", "cannot be read (File name too long)."),
+    ):
+        with pytest.raises(NerdrainError) as caught:
+            load_image(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name} {problem}"
+
+
+def tiff_pages() -> bytes:
+    buffer = io.BytesIO()
+    pages = [Image.fromarray(RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8)) for _ in range(3)]
+    pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:])
+    return buffer.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore::nerdrain.errors.ImageWarning")
+def test_every_truncation_of_a_tiff_is_one_sentence(tmp_path):
+    content = tiff_pages()
+    path = tmp_path / "a.tif"
+    for length in range(0, len(content), 3):
+        path.write_bytes(content[:length])
+        try:
+            load_image(path)
+        except NerdrainError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+
+
+def test_an_unexpected_error_of_a_decoder_is_named(tmp_path, monkeypatch):
+    path = save_image(RGB, tmp_path / "a.png")
+    monkeypatch.setattr(Image, "open", refuse(TypeError("odd\n" + "x" * 9999)))
+    with pytest.raises(
+        NerdrainError, match=r"damaged or incomplete \(TypeError: odd x+\)"
+    ) as caught:
+        load_image(path)
+    assert len(str(caught.value)) < 500
+
+
+def test_heic_needs_a_package(tmp_path, monkeypatch):
+    path = tmp_path / "a.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(NerdrainError, match=r"a\.heic is a HEIC .* pip install .nerdrain\[heic\]"):
+        load_image(path)
+    # With the package, Pillow opens the file.
+    stub = types.ModuleType("pillow_heif")
+    stub.register_heif_opener = lambda: monkeypatch.setattr(
+        Image, "open", lambda stream: Image.new("RGB", (4, 2), "red")
+    )
+    monkeypatch.setitem(sys.modules, "pillow_heif", stub)
+    assert load_image(path).size == (4, 2)
 
 
 def refuse(error):
@@ -250,8 +347,8 @@ def test_several_frames_give_a_warning(tmp_path):
 @pytest.mark.parametrize(
     ("array", "name", "message"),
     [
-        (RGB, "a.heic", r"a\.heic has an unknown image suffix; use one of bmp, gif, jpeg"),
-        (RGB, "a", "unknown image suffix"),
+        (RGB, "a.heic", r"a\.heic: the image suffix can only be read; use one of avif, bmp, gif"),
+        (RGB, "a", "the image suffix is unknown"),
         (np.zeros((4, 4, 4), np.uint8), "a.jpg", "a JPEG file cannot hold this image.*save it as"),
         (np.zeros((4, 4, 4), np.uint8), "a.bmp", "the format has no transparency"),
         (np.zeros((4, 4), np.uint16), "a.jpg", "the format has 8 bits per channel"),
@@ -263,6 +360,7 @@ def test_several_frames_give_a_warning(tmp_path):
         (np.zeros((2, 4, 4, 3), np.uint8), "a.png", "cannot be saved"),
         (np.full((2, 2), np.nan), "a.png", "NaN"),
         (np.zeros((1, 70000), np.uint8), "a.jpg", "cannot hold this image"),
+        (np.zeros((1, 70000), np.uint8), "a.gif", "cannot hold this image"),
     ],
 )
 def test_what_cannot_be_saved(tmp_path, array, name, message):
@@ -285,3 +383,27 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         save_image(RGB[::-1], path)
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_picture_that_is_not_finite_is_not_saved(tmp_path):
+    image = Image.fromarray(np.array([[0, np.inf]], np.float32))
+    with pytest.raises(
+        NerdrainError, match=r"a\.tif: the image cannot be saved because it holds NaN"
+    ):
+        save_image(image, tmp_path / "a.tif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_stays_if_it_is_not_to_be_replaced(tmp_path):
+    path = save_image(RGB, tmp_path / "a.png", overwrite=False)
+    before = path.read_bytes()
+    with pytest.raises(NerdrainError, match=r"a\.png exists; give --overwrite"):
+        save_image(RGB[::-1], path, overwrite=False)
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+def test_quality(kind):
+    sizes = [len(encode_image(RGB.repeat(9, 0), kind, quality=q)) for q in (5, None, 100)]
+    assert sizes[0] < sizes[1] <= sizes[2]

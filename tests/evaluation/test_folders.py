@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
+from nerdrain.data.images import save_image
 from nerdrain.errors import NerdrainError
 from nerdrain.evaluation.folders import Score, evaluate_folders, mean_score
 from nerdrain.evaluation.metrics import METRICS
+from nerdrain.inference.derain import derain
 
 RNG = np.random.default_rng(3)
 
@@ -40,6 +43,21 @@ def test_several_conventions(folders):
     restored, target, _ = folders
     rows = list(evaluate_folders(str(restored), str(target), list(METRICS)))
     assert [row.convention for row in rows] == [*METRICS, *METRICS]
+
+
+def test_derained_float_images_are_scored_as_their_8_bits(tmp_path):
+    grey = RNG.integers(0, 256, (20, 24), dtype=np.uint8)
+    noisy = np.clip(grey / 255 + RNG.normal(0, 0.1, grey.shape), 0, 1)
+    for folder in ("float", "bytes", "target"):
+        (tmp_path / folder).mkdir()
+    dry = derain(Image.fromarray(noisy.astype(np.float32)), nn.Identity())
+    save_image(dry, tmp_path / "float" / "a.tif")
+    save_image(noisy, tmp_path / "bytes" / "a.png")
+    save_image(grey, tmp_path / "target" / "a.png")
+    (a,), (b,) = (
+        evaluate_folders(tmp_path / name, tmp_path / "target", "rgb") for name in ("float", "bytes")
+    )
+    assert a == b and 15 < a.psnr < 25
 
 
 def test_mean():
