@@ -7,6 +7,7 @@ blended (`nerdrain.inference.tiling`), so the memory does not grow with the numb
 """
 
 import math
+import operator
 from collections.abc import Callable
 from os import PathLike, fspath
 from typing import Literal, TypeVar
@@ -14,11 +15,12 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
-from nerdrain.data.images import read_metadata, to_plain_mode
-from nerdrain.errors import NerdrainError
+from nerdrain.data.images import check_range, refuse_outside, to_plain_mode, turn_upright
+from nerdrain.data.metadata import read_metadata
+from nerdrain.errors import NerdrainError, abbreviate
 from nerdrain.inference.tiling import GRID, Span, blend_tiles, split_side
 
 Tile = int | Literal["auto"] | None
@@ -46,23 +48,44 @@ def tile_size(height: int, width: int, model: nn.Module, tile: Tile = "auto") ->
         if height * width * channels <= MAX_WHOLE:
             return None
         return max(GRID, math.isqrt(MAX_TILE // channels) // GRID * GRID)
-    if tile is not None and (not isinstance(tile, int) or tile < GRID):
-        raise NerdrainError(f'tile must be "auto" or at least {GRID} pixels, not {tile!r}.')
-    return tile
+    if tile is None:
+        return None
+    try:
+        side = operator.index(tile)  # also NumPy's integers
+    except TypeError:
+        side = 0
+    if side < GRID:
+        raise NerdrainError(
+            f'tile must be "auto" or at least {GRID} pixels, not {abbreviate(tile)}.'
+        )
+    return side
 
 
 class _TileRunner:
     """Runs a model on the tiles of one image, on the model's device, and reports the progress."""
 
     def __init__(
-        self, model: nn.Module, tile: Tile, overlap: int, progress: Progress | None = None
+        self,
+        model: nn.Module,
+        tile: Tile,
+        overlap: int,
+        strength: float = 1.0,
+        progress: Progress | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise NerdrainError(
                 "the model must be a network such as nerdrain.load_model('nerd-rain-tiny'), not "
                 f"{model!r:.80}."
             )
-        self.model, self.tile, self.overlap, self.progress = model, tile, overlap, progress
+        try:
+            self.overlap = operator.index(overlap)
+        except TypeError:
+            raise NerdrainError(
+                f"overlap must be a whole number of pixels, not {abbreviate(overlap)}."
+            ) from None
+        if not 0 <= strength <= 1:
+            raise NerdrainError(f"strength must be from 0 to 1, not {abbreviate(strength)}.")
+        self.model, self.tile, self.strength, self.progress = model, tile, strength, progress
         weight = next(model.parameters(), torch.empty(0))
         self.device, self.dtype = weight.device, weight.dtype
         self.done, self.count = 0, 1
@@ -87,6 +110,13 @@ class _TileRunner:
                 f"the model returned shape {tuple(y.shape)} for {tuple(x.shape)}; use a model that "
                 "keeps the size."
             )
+        if not y.isfinite().all():
+            raise NerdrainError(
+                "the network's result holds NaN or infinite values; its weights are damaged, or "
+                f"{y.dtype} is too narrow for them."
+            )
+        if self.strength < 1:
+            y = torch.lerp(x.to(y), y.clamp(0, 1), self.strength)
         self.done += 1
         if self.progress:
             self.progress(self.done / self.count)
@@ -94,7 +124,12 @@ class _TileRunner:
 
 
 def derain_tensor(
-    x: Float[Tensor, "b 3 h w"], model: nn.Module, *, tile: Tile = "auto", overlap: int = 32
+    x: Float[Tensor, "b 3 h w"],
+    model: nn.Module,
+    *,
+    tile: Tile = "auto",
+    overlap: int = 32,
+    strength: float = 1.0,
 ) -> Float[Tensor, "b 3 h w"]:
     """Derain a batch of RGB images, floating point in [0, 1], on any device.
 
@@ -104,14 +139,17 @@ def derain_tensor(
         A new tensor (B, 3, H, W), clamped to [0, 1], with the dtype and device of `x`.
 
     Raises:
-        NerdrainError: The shape or dtype is different, or the tiles are too small for the overlap.
+        NerdrainError: The shape, dtype or range is different, the tiles are too small for the
+            overlap, or the network's result is not finite.
     """
     if x.ndim != 4 or x.shape[1] != 3 or not x.is_floating_point() or 0 in x.shape[2:]:
         raise NerdrainError(
             f"derain_tensor takes floating-point images (B, 3, H, W), not {x.dtype} "
             f"{tuple(x.shape)}; use `derain` for arrays and PIL images."
         )
-    runner = _TileRunner(model, tile, overlap)
+    runner = _TileRunner(model, tile, overlap, strength)
+    if x.numel():
+        refuse_outside(*(float(bound) for bound in x.detach().aminmax()))
     layout = runner.layout(*x.shape[2:])
     result = torch.empty_like(x)
     for top, rows in blend_tiles(lambda ys, xs: x[..., slice(*ys), slice(*xs)], runner, *layout):
@@ -125,14 +163,16 @@ def derain(
     *,
     tile: Tile = "auto",
     overlap: int = 32,
+    strength: float = 1.0,
     progress: Progress | None = None,
 ) -> Kind:
     """Derain one image; the result has the same type, size and bit depth.
 
     Grey images are derained as RGB, then the three channels are averaged. Alpha does not change.
-    A PIL image is rotated upright according to its EXIF orientation and keeps its EXIF and ICC
-    profile. Palette images become RGB or RGBA, black-and-white images become grey, and CMYK and
-    other colour spaces become RGB, because their own mode cannot store the result.
+    A PIL image is rotated upright according to its EXIF orientation and keeps its metadata
+    (`nerdrain.data.metadata`). Palette images become RGB or RGBA, black-and-white images become
+    grey, and CMYK and other colour spaces become RGB, because their own mode cannot store the
+    result.
 
     Args:
         image: a PIL image, or an array (h, w), (h, w, 1), (h, w, 2: grey and alpha), (h, w, 3) or
@@ -142,17 +182,20 @@ def derain(
             the tiny model); otherwise it uses tiles that need half of that. A number is the side of
             a tile in pixels, at least 16. None derains an image of any size whole.
         overlap: pixels that neighbouring tiles share, rounded up to a multiple of 16.
+        strength: share of the network's result, from 0 (the image itself) to 1.
         progress: called after each tile with the finished share of the image, up to 1.
 
     Raises:
         NerdrainError: The image has an invalid type, shape, dtype or range; `model` is not a
-            module; or the tiles are too small for the overlap.
+            module; the tiles are too small for the overlap; or the network's result is not finite.
     """
-    runner = _TileRunner(model, tile, overlap, progress)
+    runner = _TileRunner(model, tile, overlap, strength, progress)
     if isinstance(image, Image.Image):
         return _derain_pil(image, runner)
+    if isinstance(image, np.ma.MaskedArray):
+        raise NerdrainError("derain takes no masked array; fill its masked values first.")
     if isinstance(image, np.ndarray):
-        return _derain_array(image, runner)
+        return _derain_array(np.asarray(image), runner)  # a matrix, for example, has other rules
     if isinstance(image, str | PathLike):
         raise NerdrainError(
             f"derain takes an image, not its path; open {fspath(image)!r} with PIL.Image.open or "
@@ -171,19 +214,10 @@ def _check_image(image: np.ndarray) -> float:
             f"an image must have the shape (height, width) or (height, width, 1 to 4), not "
             f"{image.shape}; move the channels last and drop the batch dimension."
         )
-    if image.dtype.newbyteorder("=") in (np.uint8, np.uint16):
-        return float(np.iinfo(image.dtype).max)
-    if not np.issubdtype(image.dtype, np.floating):
+    floating = np.issubdtype(image.dtype, np.floating)
+    if not floating and image.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise NerdrainError(f"an image must be uint8, uint16 or float, not {image.dtype}.")
-    low, high = float(image.min()), float(image.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise NerdrainError("the image holds NaN or infinite values; replace them first.")
-    if low < -1 or high > 2:  # a small overshoot from interpolation is accepted
-        raise NerdrainError(
-            f"a float image must be in [0, 1], but its values are from {low:g} to {high:g}; "
-            "divide it by its white value."
-        )
-    return 1.0
+    return check_range(image)
 
 
 def _derain_array(image: np.ndarray, runner: _TileRunner) -> np.ndarray:
@@ -206,17 +240,29 @@ def _derain_array(image: np.ndarray, runner: _TileRunner) -> np.ndarray:
 
 
 def _derain_pil(image: Image.Image, runner: _TileRunner) -> Image.Image:
+    try:
+        image.load()
+    except Exception as error:  # a damaged file makes Pillow's decoders fail in any way
+        problem = f"{type(error).__name__}: {error}"
+        raise NerdrainError(f"the image cannot be decoded ({problem:.200}).") from None
     metadata = read_metadata(image)
-    upright = ImageOps.exif_transpose(image)
-    source = to_plain_mode(upright)
-    if upright.mode in ("CMYK", "LAB"):
+    source = to_plain_mode(turn_upright(image))
+    if image.mode in ("CMYK", "LAB"):
         metadata.pop("icc_profile", None)  # it describes the old colour space
     array = np.asarray(source)
     if source.mode[0] == "I":  # I;16 in either byte order, or 16 bits stored in 32
-        if array.size and (array.min() < 0 or array.max() > 65535):
-            raise NerdrainError("a 32-bit integer image must hold values from 0 to 65535.")
+        check_range(array)
         array = array.astype(np.uint16)
     derained = _derain_array(array, runner)
+    if "transparency" in metadata:
+        _keep_transparent_value(array, derained, metadata["transparency"])
     result = Image.fromarray(derained.astype(np.int32) if source.mode == "I" else derained)
     result.info = metadata
     return result
+
+
+def _keep_transparent_value(before: np.ndarray, after: np.ndarray, value: int) -> None:
+    """Let exactly the same pixels of 16-bit grey have the value that means transparent."""
+    clear = before == value
+    after[(after == value) & ~clear] = value - 1 if value else 1
+    after[clear] = value

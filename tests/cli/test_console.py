@@ -1,10 +1,14 @@
 """What the commands share: errors, notes, and stopping."""
 
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
-from nerdrain.cli.console import as_sentence
+from nerdrain.cli.console import as_sentence, printable
 from nerdrain.errors import NerdrainError
 
 
@@ -14,14 +18,17 @@ def test_unread_files_are_counted(tmp_path, model, run, succeeds, fails_in_a_sen
     (folder / ".hidden").mkdir()
     (folder / ".DS_Store").write_text("nothing")
     assert "not read" not in run("derain", folder, *arguments).stderr
-    for name in ("b.heic", "b.txt"):
+    for name in ("b.raw", "b.txt"):
         (folder / name).write_text("nothing")
     photo(folder / "sub" / "c.png")
-    note = "note: not read: 1 subfolder, 2 files of unknown kind.\n"
+    note = "note: not read: 1 subfolder (sub), 2 files of unknown kind (b.raw, b.txt).\n"
     assert run("derain", folder, *arguments, "--overwrite").stderr.count(note) == 1
     assert "not read" not in run("derain", folder / "a.png", *arguments, "--overwrite").stderr
     assert run("rain", folder, "-o", out).stderr.count(note) == 1
-    note = "note: not read: 2 subfolders, 4 files of unknown kind.\n"
+    note = (
+        "note: not read: 2 subfolders (sub, sub), 4 files of unknown kind "
+        "(b.raw, b.txt, b.raw and 1 more).\n"
+    )
     assert run("evaluate", "--restored", folder, "--target", folder).stderr.count(note) == 1
     (folder / "a.png").unlink()
     assert "subfolders are not searched" in fails_in_a_sentence("derain", folder, *arguments)
@@ -45,10 +52,57 @@ def test_errors_as_sentences():
     assert as_sentence(NerdrainError("two\n lines")) == "two lines."
     assert as_sentence(PermissionError(13, "Permission denied", "x")) == "x: Permission denied."
     assert as_sentence(OSError("odd.")) == "odd."
-    with pytest.raises(RuntimeError, match="a bug"):  # shown with its traceback
-        as_sentence(RuntimeError("a bug of ours"))
-    with pytest.raises(KeyError):
-        as_sentence(KeyError("x"))
+    assert as_sentence(PermissionError(13, "Denied", 3)) == "Denied."
+    assert as_sentence(FileNotFoundError(2, "Gone", b"\xff")) == "\udcff: Gone."
+
+
+def test_a_bug_is_a_sentence_that_asks_for_a_report(monkeypatch, capsys):
+    text = as_sentence(KeyError("x"))
+    assert text == (
+        "unexpected KeyError ('x'); please report this bug, with what the command prints after "
+        "you set NERDRAIN_TRACEBACK=1."
+    )
+    assert as_sentence(TypeError()).startswith("unexpected TypeError; please report")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("NERDRAIN_TRACEBACK", "1")
+    as_sentence(KeyError("x"))
+    assert "KeyError: 'x'" in capsys.readouterr().err
+
+
+def test_long_messages_are_cut():
+    assert len(as_sentence(NerdrainError("x" * 10**6))) < 1010
+    assert len(as_sentence(TypeError("x" * 10**6))) < 500
+
+
+def test_control_characters_are_escaped():
+    assert printable("a\x1b[31m\x9b\u202e\udcff é 雨\n") == r"a\x1b[31m\x9b\u202e\udcff é 雨\n"
+
+
+def test_a_bug_outside_of_a_file(tmp_path, fails_in_a_sentence, stop_with):
+    stop_with("nerdrain.data.pairing.images_in", AttributeError("none"))
+    text = fails_in_a_sentence("rain", tmp_path, "-o", tmp_path)
+    assert text.startswith("nerdrain: unexpected AttributeError (none); please report this bug")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+@pytest.mark.parametrize("moment", [0.06, 0.12, 0.2, 0.3])
+def test_an_early_ctrl_c(tmp_path, moment):
+    """While Python itself starts, it has no program that could answer."""
+    code = "import nerdrain.__main__ as m; print(flush=True); m.main()"
+    arguments = ["derain", "a.png", "-o", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=-1,
+        stderr=-1,
+        text=True,
+        # A background job of a shell ignores the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    process.stdout.readline()
+    time.sleep(moment)
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=60)
+    assert (process.returncode, text) == (130, "nerdrain: interrupted.\n")
 
 
 def test_errors_of_the_system(tmp_path, fails_in_a_sentence, stop_with):

@@ -1,12 +1,20 @@
 """`nerdrain derain`: files in, files out, and the options."""
 
+import io
+import json
+import os
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from nerdrain import NerdrainError, derain, load_model
+from nerdrain.cli import app
+from nerdrain.cli.console import parse_path
 from nerdrain.cli.derain import plan_outputs
 
 
@@ -45,6 +53,11 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path, model, run, photo):
     assert re.search(r"nerdrain: \S*b\[1\]\.png is not an image", result.stderr)
     assert re.search(r"nerdrain: \S*gone\.png does not exist; check the path\.", result.stderr)
     assert result.stdout.endswith(f": 3 of 5 (2 failed), in {out}.\n")
+    summary = result.stderr.partition("nerdrain: 2 of 5 failed:\n")[2].splitlines()
+    assert [re.search(r"(\S+png) ", line)[1] for line in summary] == [
+        str(tmp_path / "in" / "b[1].png"),
+        str(tmp_path / "gone.png"),
+    ]
     assert "Traceback" not in result.output
 
 
@@ -88,14 +101,14 @@ def test_each_photograph_has_its_output(tmp_path, photo):
             plan_outputs(inputs, tmp_path / "b.png")
     with pytest.raises(NerdrainError, match="would both become"):
         plan_outputs([a, b], out)
-    with pytest.raises(NerdrainError, match=r"folder\.png holds no image \(\.bmp, \.gif"):
+    with pytest.raises(NerdrainError, match=r"folder\.png holds no image \(\.avif, \.bmp"):
         plan_outputs([folder], out)
 
 
 def test_an_output_that_is_not_an_image(tmp_path, fails_in_a_sentence, photo):
-    source, out = photo(tmp_path / "a.jpg"), tmp_path / "b.heic"
+    source, out = photo(tmp_path / "a.jpg"), tmp_path / "b.xyz"
     text = fails_in_a_sentence("derain", source, "-o", out)
-    assert "b.heic has the suffix of no image format; choose one of .bmp, " in text
+    assert "b.xyz has the suffix of no image format; choose one of .avif, " in text
     assert not out.exists()
     both = [source, photo(tmp_path / "c.jpg")]
     assert list(plan_outputs(both, out)) == [out / "a.jpg", out / "c.jpg"]
@@ -140,3 +153,246 @@ def test_too_little_memory(tmp_path, model, error, fails, photo, stop_with):
     stop_with("nerdrain.inference.derain.derain", error)
     text = fails("derain", photo(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--model", model)
     assert re.search(r"a\.png: there is not enough memory for this; give smaller tiles", text)
+
+
+def test_any_error_on_a_file_is_reported_and_the_others_go_on(
+    tmp_path, model, run, photo, monkeypatch
+):
+    for name in ("a.png", "b.png", "c.png"):
+        photo(tmp_path / "in" / name)
+    from nerdrain.data import images
+
+    load = images.load_image
+
+    def fail(path):
+        if path.name == "b.png":
+            raise ZeroDivisionError("division by zero")
+        return load(path)
+
+    monkeypatch.setattr(images, "load_image", fail)
+    result = run("derain", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    text = f"{tmp_path / 'in' / 'b.png'}: unexpected ZeroDivisionError (division by zero); please "
+    assert result.stderr.count(text) == 2  # at once, and in the summary
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow fewer names")
+def test_odd_names(tmp_path, model, run, photo):
+    folder = tmp_path / "in"
+    photo(folder / "a.png")
+    for name in (b"bad\xff.png", b"esc\x1b[31m.png", b"line\nbreak.png"):
+        os.rename(photo(folder / "b.png"), os.path.join(os.fsencode(folder), name))
+    (folder / "broken\x1b[0m.png").write_bytes(b"no image")
+    (folder / "loop.png").symlink_to("loop.png")
+    loop = folder / "loop.png"
+    result = run("derain", folder, loop, "-o", tmp_path / "out", "--model", model)
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert "\x1b" not in result.output and r"broken\x1b[0m.png is not an image" in result.stderr
+    assert "loop.png cannot be read (Too many levels of symbolic links)." in result.stderr
+    assert ": 4 of 6 (2 failed)" in result.stdout
+    assert len(list((tmp_path / "out").iterdir())) == 4
+    result = run("derain", folder, "-o", tmp_path / "out", "--dry-run")
+    assert result.exit_code == 0 and r"bad\udcff.png" in result.stdout
+
+
+def test_paths_that_mean_something_else(tmp_path, model, fails, monkeypatch, photo):
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "a.png")
+    for arguments in (("", "-o", "out"), ("a.png", "-o", "")):
+        text = " ".join(fails("derain", *arguments, code=2).split())
+        assert "the path is empty" in text
+    os.mkfifo("pipe.png")
+    text = fails("derain", "pipe.png", "-o", "b.png", "--model", model)
+    assert "pipe.png is a pipe or a device; give a file, or - for standard input." in text
+    text = fails("derain", ".", "-o", "-", "--model", model)
+    assert "- is one file, and a folder is needed" in text
+    assert not Path("-").exists()
+    (tmp_path / "-").touch()
+    assert plan_outputs([parse_path("./-")], Path("out")) == {Path("out/-"): tmp_path / "-"}
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    tmp_path, model, run, fails, photo, monkeypatch
+):
+    import nerdrain.inference.derain as module
+
+    source, out = photo(tmp_path / "a.png"), tmp_path / "b.png"
+    derain_image = module.derain
+
+    def other_process(*arguments, **options):
+        out.write_bytes(b"another's result")
+        return derain_image(*arguments, **options)
+
+    monkeypatch.setattr(module, "derain", other_process)
+    arguments = ("derain", source, "-o", out, "--model", model)
+    assert "b.png exists; give --overwrite to replace it." in fails(*arguments)
+    assert out.read_bytes() == b"another's result"
+    out.unlink()
+    result = run(*arguments, "--skip-existing")
+    assert result.exit_code == 0 and result.stdout.endswith(": 0 of 1 (1 skipped).\n")
+    assert out.read_bytes() == b"another's result"
+
+
+def test_skip_existing(tmp_path, model, succeeds, fails, photo):
+    for name in ("a.png", "b.png"):
+        photo(tmp_path / "in" / name)
+    out = tmp_path / "out"
+    arguments = ("derain", tmp_path / "in", "-o", out, "--model", model, "--skip-existing")
+    succeeds(*arguments)
+    expected = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "b.png").unlink()
+    (out / "a.png").write_bytes(b"kept")
+    (out / ".nerdrain-0.part").write_bytes(b"left by a killed process")
+    assert succeeds(*arguments).endswith(f": 1 of 2 (1 skipped), in {out}.\n")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == expected | {"a.png": b"kept"}
+    (out / ".nerdrain-0.part").write_bytes(b"left by a killed process")
+    text = succeeds(*arguments[:-2], "no such model", "--skip-existing")  # it is not needed
+    assert text == "Derained with no such model: 0 of 2 (2 skipped).\n"
+    assert len(list(out.iterdir())) == 2
+    text = " ".join(fails(*arguments, "--overwrite", code=2).split())
+    assert "--overwrite and --skip-existing exclude each other" in text
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path, model, fails, photo, stop_with):
+    for name in ("a.png", "b.png"):
+        photo(tmp_path / "in" / name)
+    stop_with("nerdrain.inference.derain.derain", KeyboardInterrupt())
+    arguments = ("derain", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    text = fails(*arguments, code=130)
+    assert text == "nerdrain: interrupted: 0 of 2 done; give --skip-existing to go on.\n"
+
+
+def test_recursive(tmp_path, model, succeeds, run, fails_in_a_sentence, photo):
+    folder = tmp_path / "in"
+    for name in ("a.png", "one/a.png", "one/two/b.jpg", ".hidden/c.png", "empty/notes.txt"):
+        photo((folder / name).with_suffix(".png")).rename(folder / name)
+    out = folder / "dry"  # it is not searched
+    arguments = ("derain", folder, "-o", out, "--model", model, "-r")
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert result.stderr == "note: not read: 1 file of unknown kind (notes.txt).\n"
+    found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert found == ["a.png", "one/a.png", "one/two/b.jpg"]
+    assert ": 0 of 3 (3 skipped)" in succeeds(*arguments, "--skip-existing")
+    (tmp_path / "none").mkdir()
+    text = fails_in_a_sentence("derain", tmp_path / "none", "-o", out, "-r")
+    assert "none and its subfolders hold no image" in text
+
+
+def test_format_and_quality(tmp_path, model, succeeds, fails, fails_in_a_sentence, photo):
+    photo(tmp_path / "in" / "a.png")
+    photo(tmp_path / "in" / "b.jpeg")
+    arguments = ("derain", tmp_path / "in", "--model", model)
+    sizes = []
+    for quality in (5, 100):
+        out = tmp_path / str(quality)
+        succeeds(*arguments, "-o", out, "--format", "jpg", "--quality", quality)
+        assert [path.name for path in sorted(out.iterdir())] == ["a.jpg", "b.jpeg"]
+        assert Image.open(out / "a.jpg").format == "JPEG"
+        sizes.append((out / "a.jpg").stat().st_size)
+    assert sizes[0] < sizes[1]
+    assert plan_outputs([tmp_path / "c.HEIC"], tmp_path) == {
+        tmp_path / "c.jpg": tmp_path / "c.HEIC"
+    }
+    text = fails_in_a_sentence(*arguments[:1], "a.png", "-o", "b.png", "--format", "jpg")
+    assert text == "nerdrain: b.png is not a jpg file; leave out --format.\n"
+    assert "there is no format 'xyz'" in fails(*arguments, "-o", out, "--format", "xyz", code=2)
+    assert "--quality" in fails(*arguments, "-o", out, "--quality", 101, code=2)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_standard_input_and_output(tmp_path, model, kind, photo):
+    source = photo(tmp_path / "a.png")
+    buffer = io.BytesIO()
+    Image.open(source).save(buffer, kind)
+    command = ("derain", "-", "-o", "-", "--model", str(model))
+    result = CliRunner().invoke(app, command, input=buffer.getvalue())
+    assert result.exit_code == 0, result.stderr
+    image = Image.open(io.BytesIO(result.stdout_bytes))
+    assert (image.format, image.size) == (kind.upper(), (24, 20))
+    assert re.fullmatch(r"Derained with .*: 1 of 1\.\n", result.stderr)
+    result = CliRunner().invoke(app, (*command, "--format", "tif", "-q"), input=buffer.getvalue())
+    assert Image.open(io.BytesIO(result.stdout_bytes)).format == "TIFF" and result.stderr == ""
+    if kind == "png":
+        expected = derain(np.asarray(Image.open(source)), load_model(model))
+        np.testing.assert_array_equal(np.asarray(image), expected)
+    result = CliRunner().invoke(app, command, input=b"no image")
+    assert result.exit_code == 1
+    assert "standard input is not an image" in result.stderr and not result.stdout_bytes
+
+
+def test_standard_streams_that_do_not_fit(tmp_path, fails_in_a_sentence, photo):
+    text = fails_in_a_sentence("derain", "-", "-o", tmp_path)
+    assert text == "nerdrain: for a photograph from standard input, give -o a file or -.\n"
+    for option in ("--json", "--dry-run"):
+        text = fails_in_a_sentence("derain", photo(tmp_path / "a.png"), "-o", "-", option)
+        assert "standard output takes only the image here; give -o a file." in text
+
+
+def test_strength(tmp_path, model, succeeds, fails, photo, pixels):
+    source = photo(tmp_path / "a.png")
+    arguments = ("derain", source, "--model", model, "-o")
+    succeeds(*arguments, tmp_path / "0.png", "--strength", 0)
+    np.testing.assert_array_equal(pixels(tmp_path / "0.png"), pixels(source))
+    succeeds(*arguments, tmp_path / "half.png", "--strength", 0.5)
+    expected = derain(pixels(source), load_model(model), strength=0.5)
+    np.testing.assert_array_equal(pixels(tmp_path / "half.png"), expected)
+    assert "--strength" in fails(*arguments, tmp_path / "2.png", "--strength", 2, code=2)
+
+
+def test_quiet(tmp_path, model, run, photo):
+    folder = photo(tmp_path / "in" / "a.png").parent
+    first, second = (Image.new("RGB", (20, 20), colour) for colour in ("red", "blue"))
+    first.save(folder / "b.gif", save_all=True, append_images=[second])
+    (folder / "notes.txt").write_text("nothing")
+    arguments = ("derain", folder, "-o", tmp_path / "out", "--model", model, "-q")
+    assert run(*arguments).output == ""
+    result = run(*arguments)
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr.count("exists; give --overwrite") == 4
+
+
+def test_json(tmp_path, model, run, photo):
+    folder = photo(tmp_path / "in" / "a.png").parent
+    (folder / "b.png").write_bytes(b"no image")
+    photo(folder / "c.png")
+    photo(tmp_path / "out" / "c.png")
+    arguments = ("derain", folder, "-o", tmp_path / "out", "--model", model, "--skip-existing")
+    plan = json.loads(run(*arguments, "--dry-run", "--json").stdout)
+    assert [file["status"] for file in plan["files"]] == ["new", "new", "exists"]
+    result = run(*arguments, "--json")
+    assert result.exit_code == 1
+    summary = json.loads(result.stdout)
+    assert [summary[key] for key in ("done", "skipped", "failed")] == [1, 1, 1]
+    assert summary["device"] == "cpu" and summary["seconds"] > 0
+    files = summary["files"]
+    assert [file["status"] for file in files] == ["done", "failed", "skipped"]
+    assert files[0]["input"] == str(folder / "a.png")
+    assert files[0]["output"] == str(tmp_path / "out" / "a.png")
+    assert files[0]["error"] is None and "is not an image" in files[1]["error"]
+
+
+def test_dry_run(tmp_path, succeeds, photo):
+    folder = photo(tmp_path / "in" / "a.png").parent
+    out = tmp_path / "out"
+    text = succeeds("derain", folder, "-o", out, "--dry-run", "--model", "none")
+    assert text == f"{folder / 'a.png'} -> {out / 'a.png'}\n"
+    assert not out.exists()
+    photo(out / "a.png")
+    assert succeeds("derain", folder, "-o", out, "--dry-run").endswith("a.png (exists)\n")
+
+
+def test_lost_metadata_is_noted(tmp_path, model, run):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.jpg", comment=b"a comment")
+    result = run("derain", tmp_path / "a.jpg", "-o", tmp_path / "a.webp", "--model", model)
+    assert re.search(r"note: \S*a\.webp loses the comment, because WEBP cannot", result.stderr)
+
+
+def test_help_fits_on_a_screen(monkeypatch, succeeds):
+    monkeypatch.setenv("COLUMNS", "100")
+    text = succeeds("derain", "--help")
+    assert len(text.splitlines()) <= 52
+    assert all(f"─ {panel} ─" in text for panel in ("Network", "Files", "Report"))
+    for kept in ("EXIF", "XMP", "colour profile"):
+        assert kept in text

@@ -1,5 +1,6 @@
 """inference.py: every kind of image in and out, tiles without seams, memory that stays small."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,7 @@ def test_a_model_may_return_the_image_itself():
         (np.zeros((9, 9), bool), "not bool"),
         (np.full((9, 9), np.nan), "NaN"),
         (np.full((9, 9), np.inf), "infinite"),
+        (np.ma.masked_equal(np.zeros((9, 9)), 0), "masked array"),
         (np.full((9, 9, 3), 255.0), "from 255 to 255; divide it"),
         (torch.zeros(1, 3, 9, 9), "not Tensor; use `derain_tensor`"),
         ([[0]], "not list"),
@@ -167,6 +169,44 @@ def test_a_name_is_not_a_model(model):
     ):
         with pytest.raises(NerdrainError, match=message):
             function(image, model)
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf])
+def test_a_result_that_is_not_finite_is_refused(factor):
+    for function, image in (
+        (derain, np.ones((4, 4, 3), np.uint8)),
+        (derain_tensor, torch.ones(1, 3, 4, 4)),
+    ):
+        with pytest.raises(NerdrainError, match="the network's result holds NaN or infinite"):
+            function(image, Scaled(factor))
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_a_matrix_is_an_array():
+    image = np.matrix(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    result = derain(image, SAME)
+    assert type(result) is np.ndarray
+    np.testing.assert_array_equal(result, image)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float64])
+def test_strength_blends_with_the_image(dtype):
+    image = random_array((5, 6, 3), dtype)
+    np.testing.assert_allclose(derain(image, HALF, strength=0), image, atol=1e-7)
+    rounding = 0.501 if np.issubdtype(dtype, np.integer) else 1e-6
+    result = derain(image, HALF, strength=np.float32(0.5))
+    np.testing.assert_allclose(result, image * 0.75, atol=rounding)
+    x = torch.rand(1, 3, 5, 6)
+    torch.testing.assert_close(derain_tensor(x, HALF, strength=0.2), x * 0.9)
+    # The network's result is clamped before it is blended.
+    bright = derain_tensor(torch.full((1, 3, 2, 2), 0.5), Scaled(9.0), strength=0.5)
+    torch.testing.assert_close(bright, torch.full((1, 3, 2, 2), 0.75))
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, np.nan])
+def test_invalid_strength(strength):
+    with pytest.raises(NerdrainError, match="strength must be from 0 to 1, not"):
+        derain(np.zeros((4, 4)), SAME, strength=strength)
 
 
 # Tensors
@@ -206,6 +246,16 @@ def test_invalid_batches(x):
         derain_tensor(torch.zeros(1, 3, 5, 5, dtype=torch.uint8), SAME)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"), [(np.nan, "NaN"), (-np.inf, "infinite"), (255, "from 0 to 255; divide")]
+)
+def test_tensors_out_of_range(value, message):
+    x = torch.zeros(1, 3, 5, 5)
+    x[0, 1, 2, 3] = value
+    with pytest.raises(NerdrainError, match=message):
+        derain_tensor(x, SAME)
+
+
 # Tiles
 
 
@@ -225,6 +275,18 @@ def test_auto_is_whole_until_memory_is_short(network):
 def test_invalid_tiles(tile):
     with pytest.raises(NerdrainError, match="tile must be"):
         derain(np.zeros((9, 9, 3)), SAME, tile=tile)
+
+
+def test_integers_of_numpy_are_tiles():
+    image = random_array((99, 70, 3), np.uint8)
+    result = derain(image, SAME, tile=np.int64(64), overlap=np.uint8(16))
+    np.testing.assert_array_equal(result, image)
+
+
+@pytest.mark.parametrize("overlap", [1.5, "32", None, np.nan])
+def test_invalid_overlap(overlap):
+    with pytest.raises(NerdrainError, match="overlap must be a whole number of pixels, not"):
+        derain(np.zeros((99, 99, 3)), SAME, overlap=overlap)
 
 
 def test_overlap_must_fit():
@@ -400,3 +462,11 @@ def test_exif_turns_the_image_and_stays_without_the_turn():
 def test_integers_beyond_16_bits():
     with pytest.raises(NerdrainError, match="0 to 65535"):
         derain(Image.fromarray(np.array([[70000]], np.int32)), SAME)
+
+
+def test_a_damaged_file_is_one_sentence():
+    buffer = io.BytesIO()
+    Image.fromarray(random_array((99, 99, 3), np.uint8)).save(buffer, "JPEG")
+    image = Image.open(io.BytesIO(buffer.getvalue()[:2000]))
+    with pytest.raises(NerdrainError, match=r"the image cannot be decoded \(OSError: .*\)\."):
+        derain(image, SAME)
