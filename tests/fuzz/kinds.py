@@ -8,19 +8,23 @@ import os
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from golden_recipe import DIM8
+from PIL import Image, ImageCms, PngImagePlugin
 from safetensors.torch import save
 
-from nerdrain import NeRDRain, NeRDRainConfig, load_model
+from nerdrain import NeRDRain, NeRDRainConfig, derain, load_model
 from nerdrain.checkpoints.weights import fingerprint, save_checkpoint
-from nerdrain.errors import ChecksumWarning
+from nerdrain.data.images import load_image, read_image, save_image
+from nerdrain.errors import ChecksumWarning, ImageWarning, NerdrainError
 from nerdrain.files import shipped_folder
 from nerdrain.training.recipes import Recipe, read_recipe
 
@@ -152,7 +156,111 @@ JSON = (
     *(b'"width": 65536, ', b'"blocks": [16, 16, 16], ', b'"unets": [8, 8, 8], ', b'"x": 1, '),
 )
 
+
+def images(name: str) -> list[bytes]:
+    """Small images in one format of Pillow, of every kind that it stores, with metadata."""
+    rng = np.random.default_rng(3)
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "A camera", 6
+    exif.get_ifd(0x8825)[1] = "N"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    more = {"exif": exif.tobytes(), "icc_profile": profile, "dpi": (72, 72), "xmp": b"<x:xmpmeta/>"}
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Author", "somebody", zip=True)
+    text.add_itxt("Title", "rain", zip=True)
+    colour = Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8))
+    alpha, palette = colour.convert("RGBA"), colour.quantize(16)
+    grey16 = Image.fromarray(rng.integers(0, 65536, (9, 11), dtype=np.uint16))
+    floats = Image.fromarray(rng.random((9, 11), dtype=np.float32))
+    pages = {"save_all": True, "append_images": [colour.rotate(180), grey16]}
+    frames = {"save_all": True, "append_images": [colour.rotate(180)]}
+    samples = {
+        "PNG": [
+            (colour, more | {"pnginfo": text}),
+            (palette, {"transparency": 3}),
+            (grey16, {"transparency": 7}),
+        ],
+        "JPEG": [(colour, more), (colour, {"progressive": True}), (colour.convert("CMYK"), {})],
+        "TIFF": [
+            (colour, more),
+            (colour, pages),
+            *((colour, {"compression": c}) for c in ("tiff_lzw", "tiff_deflate", "jpeg")),
+            *((image, {}) for image in (grey16, floats, palette, colour.convert("CMYK"))),
+            (colour.convert("1"), {"compression": "group4"}),
+        ],
+        "WEBP": [(colour, more), (alpha, {"lossless": True}), (colour, frames)],
+        "GIF": [(colour, {"comment": b"rain"}), (colour, frames)],
+        "BMP": [(colour, {}), (palette, {})],
+    }
+    files = []
+    for image, options in samples[name]:
+        file = io.BytesIO()
+        image.save(file, name, **options)
+        files.append(file.getvalue())
+    return files
+
+
+class Stub(torch.nn.Module):
+    """Returns its input, so that the time is that of reading and writing."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def derain_and_write(path: Path) -> tuple[Any, ...]:
+    """Read, derain and write an image as the command does; check the file that was written."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)
+        image = load_image(path)
+        dry = derain(image, Stub())
+        assert dry.size == image.size, f"the size changed to {dry.size}"
+        name = path.stem + (path.suffix if dry.mode[0] not in "IF" else ".tif")
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                written = load_image(save_image(dry, Path(folder, name)))
+            except NerdrainError as error:
+                if "cannot hold this image" not in str(error):
+                    raise
+                written = load_image(save_image(dry, Path(folder, "again.png")))
+            assert written.size == image.size, f"the written file has the size {written.size}"
+            assert len(os.listdir(folder)) == 1, "a file was left"
+        rgb = read_image(path)
+        assert rgb.shape == (image.height, image.width, 3)
+        return image.size, image.mode, rgb.tobytes()
+
+
+def with_checksums(content: bytes) -> bytes:
+    """A PNG whose chunks have the right checksums, as far as their lengths lead."""
+    fixed, at = bytearray(content), 8
+    while at + 12 <= len(fixed):
+        end = at + 8 + int.from_bytes(fixed[at : at + 4], "big")
+        if end + 4 > len(fixed):
+            break
+        fixed[end : end + 4] = zlib.crc32(fixed[at + 4 : end]).to_bytes(4, "big")
+        at = end + 4
+    return bytes(fixed)
+
+
+def image_kind(
+    name: str, suffix: str, full: int, share: int, finish: Callable[[bytes], bytes] = bytes
+) -> Kind:
+    return Kind(
+        *(suffix, lambda: images(name), derain_and_write),
+        verified=False,
+        full=full,
+        share=share,
+        finish=finish,
+    )
+
+
 KINDS = {
+    "PNG": image_kind("PNG", ".png", 500, 20),
+    "PNG, right checksums": image_kind("PNG", ".png", 1500, 60, with_checksums),
+    "JPEG": image_kind("JPEG", ".jpg", 2000, 60),
+    "TIFF": image_kind("TIFF", ".tif", 3000, 120),
+    "WebP": image_kind("WEBP", ".webp", 1200, 40),
+    "GIF": image_kind("GIF", ".gif", 1000, 40),
+    "BMP": image_kind("BMP", ".bmp", 800, 30),
     "safetensors": Kind(".safetensors", safetensors, read_model, verified=True),
     "configuration, signed": Kind(
         ".safetensors",
