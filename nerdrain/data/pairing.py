@@ -3,6 +3,13 @@
 Files are matched by name, not by their position in a listing. So a missing file gives an error with
 its name, instead of a thousand wrong pairs.
 
+nerdrain   `{split}/{input,target}/N.png`: the sets as the authors of NeRD-Rain repackaged them
+rain200    `rain/X2/norain-Nx2.png` and `norain/norain-N.png`, or one name in `rain` and `norain`
+rain100    `rainy/rain-NNN.png` and `norain-NNN.png`, beside the folder `rainy` or in `norain`
+did        one file holds both halves: `Rain_{Heavy,Medium,Light}/train2018new/K.jpg`, or flat
+ddn        `rainy_image/{i}_{j}.jpg` and `ground_truth/{i}.jpg`; without splits, test is i > 900
+spa        a list of lines "rainy clean" (train), or `rain/NNN.png` and `gt/NNNgt.png` (test)
+
 Known leakage: the test backgrounds of Rain100 and Rain200 come from the same photographs (BSDS500),
 and training images of one contain test images of the other. Never train on one and report on the
 other.
@@ -152,7 +159,7 @@ def _spa(request: Request) -> list[Pair]:
     if len(lists) != 1 or not lists[0].is_file():
         raise NerdrainError(
             f"{folder} has neither the folders rain and gt nor one list file (*.txt) of lines "
-            "'rainy clean'; give the list as list_file."
+            "'rainy clean'; keep one list in the folder, or give `PairedFolder` the list_file."
         )
     return list(_read_list(lists[0], request.root))
 

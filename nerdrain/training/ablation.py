@@ -108,6 +108,17 @@ def plan_ablation(table: int, recipe_file: str | Path, seeds: int) -> list[Run]:
     if seeds < 1:
         raise NerdrainError(f"{seeds} seeds: give 1 or more, and 3 or more for a spread.")
     which, base = ablation(table), read_recipe(recipe_file)
+    varied = {name for row in which.trainable for name in row.changes or {}} | {"fidelity"}
+    if fixed := sorted(varied & base.overrides.keys()):
+        raise NerdrainError(
+            f"{recipe_file}: the rows of table {table} set {', '.join(fixed)}; leave it out of "
+            "overrides."
+        )
+    if not base.max_steps or base.pairs is not None:
+        raise NerdrainError(
+            f"{recipe_file}: an ablation trains on photographs for max_steps; leave out pairs and "
+            "epochs."
+        )
     runs = []
     for seed in range(seeds):
         for variant in which.trainable:

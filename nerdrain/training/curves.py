@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from nerdrain.errors import NerdrainError
 from nerdrain.files import write_atomically
 from nerdrain.plotting.figures import STYLE
+from nerdrain.training.losses import LossTerms
 
 
 def read_log(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -66,7 +67,7 @@ def plot_run(run: Path, out: Path | None = None, *, overwrite: bool = False) -> 
 def draw_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     """A matplotlib figure of `read_log`'s curves."""
     panels = {
-        "loss": ["total", "char", "freq", "edge", "inr"],
+        "loss": list(LossTerms._fields),
         "PSNR (dB)": [n for n in curves if n.startswith("psnr_")],
         "learning rate": ["lr"],
     }

@@ -7,6 +7,10 @@ checkpoints/         the last complete states, to resume from
 samples/             the same validation images at each validation: rainy, derained, clean
 logs/                the log for TensorBoard and other trackers, if `log_with` names some
 .lock                held by the process that trains here
+
+A state in checkpoints/ holds the weights ("model"), their average ("ema", "updates"), "optimizer"
+and, in half precision, "scaler"; the counters "step", "best", "recent", "broken", "skipped" and
+"minutes"; and "images", which identifies the training images.
 """
 
 from __future__ import annotations

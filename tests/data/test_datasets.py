@@ -1,5 +1,7 @@
 """datasets.py and what it stands on: pairing, synthetic, augmentation and images."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from torch.utils.data import DataLoader
 
+from nerdrain.data import pairing
 from nerdrain.data.augmentation import SYMMETRIES, adjust_saturation, augment, random_crop
 from nerdrain.data.datasets import ImageFolder, PairedFolder
 from nerdrain.data.images import read_image, to_tensor
+from nerdrain.data.pairing import LAYOUTS
 from nerdrain.data.synthetic import SyntheticRain, TrainingCrops
 from nerdrain.errors import NerdrainError
 
@@ -272,7 +276,7 @@ def _add(*parts, value=1, size=(6, 4)):
             spa_list,
             "train",
             _remove("real_world.txt"),
-            r"nor one list file \(\*\.txt\) of lines 'rainy clean'; give the list as list_file",
+            r"nor one list file \(\*\.txt\) of lines 'rainy clean'; keep one list in the folder",
         ),
         (
             "spa",
@@ -597,3 +601,9 @@ def test_epochs_reach_the_rain_beneath_and_persistent_workers():
 def test_training_crops_need_pixels():
     with pytest.raises(NerdrainError, match="patch_size=0 and repeats=1 must both be 1 or more"):
         TrainingCrops(Ramp(), patch_size=0)
+
+
+def test_every_layout_is_tested_and_described():
+    assert BUILDERS.keys() == LAYOUTS.keys()
+    described = re.findall(r"^(\w+) {3,}\S", pairing.__doc__, flags=re.MULTILINE)
+    assert described == list(LAYOUTS)

@@ -184,3 +184,21 @@ def test_results_travel_through_a_file(tmp_path: Path) -> None:
     file = tmp_path / "r.csv"
     file.write_text("# a comment\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
     assert read_results(file) == some
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_steps: 1\noverrides: {feedback: concat}", "the rows of table 5 set feedback"),
+        ("max_steps: 1\noverrides: {fidelity: paper}", "the rows of table 5 set fidelity"),
+        ("epochs: 1", "leave out pairs and epochs"),
+        ("max_steps: 1\npairs: somewhere", "leave out pairs and epochs"),
+    ],
+)
+def test_a_base_that_would_change_the_rows_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "base.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(NerdrainError, match=message):
+        plan_ablation(5, file, 1)
