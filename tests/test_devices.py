@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nerdrain import devices
 from nerdrain.devices import (
     describe_device,
+    free_memory,
     median_seconds,
     peak_memory_mib,
     pick_device,
@@ -161,3 +162,19 @@ def test_a_chapter_is_held_to_the_cost_that_it_quotes(capsys, monkeypatch):
         report_cost("cpu", seconds=60, mib=899)
     monkeypatch.setattr(devices, "peak_memory_mib", lambda device: math.nan)  # Windows cannot tell
     report_cost("cpu", seconds=60, mib=1)
+
+
+def test_free_memory_is_that_of_the_device(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        devices.psutil, "virtual_memory", lambda: SimpleNamespace(available=5 * 2**30)
+    )
+    monkeypatch.setattr(devices, "Path", lambda *parts: tmp_path / parts[-1].replace("/", "-"))
+    assert free_memory() == 5 * 2**30
+    for name in ("memory.max", "memory-memory.limit_in_bytes"):  # two generations of containers
+        (tmp_path / name).write_text("max\n")
+        assert free_memory("cpu") == 5 * 2**30
+        (tmp_path / name).write_text("1000\n")
+        assert free_memory("cpu") == 1000
+        (tmp_path / name).unlink()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (7, 9))
+    assert free_memory("cuda") == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs
 from torch.utils.checkpoint import checkpoint
 
-from nerdrain.devices import pick_device
+from nerdrain.devices import free_memory, pick_device
 from nerdrain.errors import NerdrainError
 from nerdrain.model.ablations import ChannelAttentionBlock
 from nerdrain.model.network import NeRDRain
@@ -28,6 +29,10 @@ COMPILED_SIZES = 64
 
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED")
 """Parts of the messages of processors, GPUs and their libraries when memory is full."""
+
+SAVE_MEMORY = (
+    "lower batch_size or patch_size, or set grad_checkpointing to true or precision to bf16"
+)
 
 
 def make_accelerator(
@@ -83,6 +88,67 @@ def with_options(model: NeRDRain, recipe: Recipe) -> NeRDRain:
     return model
 
 
+def estimate_memory(recipe: Recipe, patch_size: int, batch_size: int) -> float:
+    """A lower bound of the memory of a training step in bytes, without allocating any.
+
+    It counts the weights with their gradients, averages and Adam's two moments, and the tensors
+    that a forward pass keeps for the backward pass.
+
+    Args:
+        recipe: Its network, precision and memory options count.
+        patch_size: Side of a crop, in pixels.
+        batch_size: Crops that one device holds.
+    """
+    with torch.device("meta"):  # tensors that have a shape and no memory
+        model = with_options(NeRDRain(recipe.config), recipe.with_changes(compile=False))
+        weights = sum(p.numel() * p.element_size() for p in model.parameters())
+        owned = {p.untyped_storage()._cdata for p in model.parameters()}
+        kept: dict[int, torch.UntypedStorage] = {}  # views of one tensor count once
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in owned:
+                kept[storage._cdata] = storage
+            return tensor
+
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                output = model(torch.empty(batch_size, 3, patch_size, patch_size))
+        except RuntimeError as error:
+            if "overflow" not in str(error):
+                raise
+            return math.inf
+    del output
+    activations = sum(storage.nbytes() for storage in kept.values())
+    return 5 * weights + activations / (1 if recipe.precision == "fp32" else 2)
+
+
+def check_memory(recipe: Recipe, device: torch.device, processes: int = 1) -> None:
+    """Refuse a run whose steps cannot fit, before anything is allocated.
+
+    Args:
+        recipe: The recipe of the run.
+        device: The device of this process.
+        processes: Processes that share a batch.
+
+    Raises:
+        NerdrainError: A step needs more memory than is free, on the device or for loading data.
+    """
+    stages = [(s.patch_size, s.batch_size) for s in recipe.progressive]
+    sizes = stages or [(recipe.patch_size, recipe.batch_size)]
+    size, batch = max(sizes, key=lambda size: size[0] ** 2 * size[1])
+    share = max(batch // processes, 1)
+    images = 2 * share * 3 * size**2 * 4.0  # rainy and clean, float32
+    needs = [(torch.device("cpu"), images), (device, estimate_memory(recipe, size, share))]
+    for where, need in needs:
+        free = free_memory(where)
+        if need > free:
+            raise NerdrainError(
+                f"a step with {share} crops of {size} pixels needs at least {need / 2**30:,.1f} "
+                f"GiB of memory, and {free / 2**30:,.1f} GiB are free ({where}): {SAVE_MEMORY}."
+            )
+
+
 @contextmanager
 def explain_out_of_memory(stages: Sequence[StageSteps]) -> Iterator[None]:
     """Turn an out-of-memory error into a sentence with the settings that help.
@@ -97,6 +163,6 @@ def explain_out_of_memory(stages: Sequence[StageSteps]) -> Iterator[None]:
             raise
         largest = max(stages, key=lambda stage: stage.batch_size * stage.patch_size**2)
         raise NerdrainError(
-            f"memory is full with {largest.batch_size} crops of {largest.patch_size} pixels: lower "
-            "batch_size or patch_size, or set grad_checkpointing to true or precision to bf16."
+            f"memory is full with {largest.batch_size} crops of {largest.patch_size} pixels: "
+            f"{SAVE_MEMORY}."
         ) from None

@@ -27,7 +27,12 @@ from nerdrain.errors import NerdrainError, Stopped
 from nerdrain.evaluation.metrics import psnr_matlab_y
 from nerdrain.model.network import Derained, NeRDRain
 from nerdrain.training.batches import TrainingData, ValidationPair
-from nerdrain.training.execution import explain_out_of_memory, make_accelerator, with_options
+from nerdrain.training.execution import (
+    check_memory,
+    explain_out_of_memory,
+    make_accelerator,
+    with_options,
+)
 from nerdrain.training.losses import HybridLoss, LossTerms
 from nerdrain.training.recipes import Recipe, read_recipe
 from nerdrain.training.runs import RunFolder, catch_stop_signals
@@ -75,6 +80,7 @@ def train(
     recipe = read_recipe(recipe_file, overrides)
     folder = Path(run_dir) if run_dir is not None else Path("runs") / Path(recipe_file).stem
     accelerator = make_accelerator(recipe, device, folder / "logs")
+    check_memory(recipe, accelerator.device, accelerator.num_processes)
     run = RunFolder(folder, recipe, resume=resume, writes=accelerator.is_main_process)
     accelerator.wait_for_everyone()  # all processes look before one writes
     with run.claim():

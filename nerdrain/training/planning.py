@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nerdrain.devices import median_seconds, peak_memory_mib, reset_peak_memory
 from nerdrain.training.batches import TrainingData
-from nerdrain.training.execution import explain_out_of_memory, make_accelerator
+from nerdrain.training.execution import check_memory, explain_out_of_memory, make_accelerator
 from nerdrain.training.loop import Trainer
 from nerdrain.training.recipes import Recipe
 
@@ -74,6 +74,7 @@ def plan_run(recipe: Recipe, device: str | None = None, repeat: int = 3) -> Plan
     """
     accelerator = make_accelerator(recipe, device)
     where = accelerator.device
+    check_memory(recipe, where)
     data = TrainingData(recipe)
     trainer = Trainer(recipe.with_changes(init_from=None), accelerator)
 
