@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,9 @@ def kill_and_finish(
             (out / name).write_bytes(content)
         process = start(*arguments, "-o", out)
         time.sleep(chance.uniform(0, duration))
-        os.kill(process.pid, SIGNALS[number % len(SIGNALS)])
+        if process.is_alive():
+            with suppress(ProcessLookupError):  # it ended just now
+                os.kill(process.pid, SIGNALS[number % len(SIGNALS)])
         interrupted += finish(process) != 0
         check_killed(out)
         assert FOREIGN.items() <= contents(out).items()
