@@ -8,6 +8,7 @@ Metadata is kept in the `info` of a PIL image, under these keys:
 - "dpi": two numbers
 - "comment": bytes, of JPEG and GIF
 - "text": the texts of a PNG by keyword
+- "gamma": the encoding exponent of a PNG, if it is not the usual 1/2.2
 - "iptc": bytes, the APP13 segments of a JPEG, which hold IPTC captions
 - "transparency": the transparent value of 16-bit grey
 - "lossless": True for a lossless WebP
@@ -26,7 +27,7 @@ STORED_KEYS = {
     "BMP": ("dpi",),
     "GIF": ("comment",),
     "JPEG": ("exif", "xmp", "icc_profile", "dpi", "comment", "iptc"),
-    "PNG": ("exif", "xmp", "icc_profile", "dpi", "comment", "text", "transparency"),
+    "PNG": ("exif", "xmp", "icc_profile", "dpi", "comment", "text", "gamma", "transparency"),
     "TIFF": ("exif", "xmp", "icc_profile", "dpi"),
     "WEBP": ("exif", "xmp", "icc_profile"),
 }
@@ -37,6 +38,7 @@ _NAMES = {
     "icc_profile": "the colour profile",
     "comment": "the comment",
     "text": "the PNG texts",
+    "gamma": "the PNG's gamma",
     "iptc": "IPTC",
     "transparency": "the transparent grey value",
 }
@@ -86,6 +88,9 @@ def read_metadata(image: Image.Image) -> dict[Any, Any]:
     raw = ("XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type APP1")
     if isinstance(texts, dict) and (kept := {k: texts[k] for k in texts if k not in raw}):
         metadata["text"] = kept
+    gamma = info.get("gamma")
+    if isinstance(gamma, float) and 0 < gamma < 100 and abs(gamma - 1 / 2.2) > 1e-3:
+        metadata["gamma"] = gamma
     if image.format in ("JPEG", "MPO"):
         segments = [data for name, data in getattr(image, "applist", []) if name == "APP13"]
         if segments:
@@ -158,6 +163,8 @@ def writer_options(kind: str, metadata: Mapping[Any, Any]) -> tuple[dict[str, An
         kept["extra"] = kept.pop("iptc")
     if kind == "PNG":
         texts = PngImagePlugin.PngInfo()
+        if "gamma" in kept:
+            texts.add(b"gAMA", round(kept.pop("gamma") * 100_000).to_bytes(4, "big"))
         if "comment" in kept:
             texts.add_text("Comment", kept.pop("comment").decode("utf-8", "replace"))
         for keyword, text in kept.pop("text", {}).items():

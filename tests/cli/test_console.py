@@ -102,7 +102,9 @@ def test_an_early_ctrl_c(tmp_path, moment):
     time.sleep(moment)
     process.send_signal(signal.SIGINT)
     _, text = process.communicate(timeout=60)
-    assert (process.returncode, text) == (130, "nerdrain: interrupted.\n")
+    # Python ends by the signal itself if it came while code was being compiled; shells print 130.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert text in ("nerdrain: interrupted.\n", "")  # typer prints nothing while it reads options
 
 
 def test_errors_of_the_system(tmp_path, fails_in_a_sentence, stop_with):

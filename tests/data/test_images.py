@@ -214,6 +214,7 @@ def test_missing_files_and_folders(tmp_path):
         load_image(tmp_path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 def test_paths_that_are_no_files(tmp_path):
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     os.mkfifo(tmp_path / "fifo.png")

@@ -102,10 +102,24 @@ def test_texts_of_a_png_stay(tmp_path):
         without_rain(tmp_path / "a.png", tmp_path / "b.jpg")
 
 
+def test_the_gamma_of_a_png_stays(tmp_path):
+    chunk = PngImagePlugin.PngInfo()
+    chunk.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    RGB.save(tmp_path / "a.png", pnginfo=chunk)
+    path = without_rain(tmp_path / "a.png", tmp_path / "b.png")
+    assert Image.open(path).info["gamma"] == 1
+    with pytest.warns(ImageWarning, match="loses the PNG's gamma, because TIFF"):
+        without_rain(path, tmp_path / "c.tif")
+    chunk = PngImagePlugin.PngInfo()
+    chunk.add(b"gAMA", (45_455).to_bytes(4, "big"))  # what every format means
+    RGB.save(tmp_path / "a.png", pnginfo=chunk)
+    assert read_metadata(Image.open(tmp_path / "a.png")) == {}
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_lossless_webp_stays_lossless(tmp_path, mode):
     image = Image.fromarray(RNG.integers(0, 256, (30, 20, len(mode)), dtype=np.uint8))
-    image.save(tmp_path / "a.webp", lossless=True, exact=True, exif=exif_of_a_camera()[:0])
+    image.save(tmp_path / "a.webp", lossless=True, exact=True)
     path = without_rain(tmp_path / "a.webp", tmp_path / "b.webp")
     np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(image))
     lossy = save_image(load_image(path), tmp_path / "c.webp", quality=80)

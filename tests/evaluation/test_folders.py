@@ -61,8 +61,9 @@ def test_derained_float_images_are_scored_as_their_8_bits(tmp_path):
 
 
 def test_mean():
-    rows = [Score("a", "rgb", 20, 0.5), Score("b", "rgb", 30, 0.7)]
-    assert mean_score(rows) == Score("mean", "rgb", 25, pytest.approx(0.6))
+    values = ((20, 0.5), (30, 0.6), (70, 0.1))  # the medians are 30 and 0.5
+    rows = [Score(name, "rgb", *value) for name, value in zip("abc", values, strict=True)]
+    assert mean_score(rows) == Score("mean", "rgb", 40, pytest.approx(0.4))
     for bad in ([], [*rows, Score("a", "full-y", 1, 1)]):
         with pytest.raises(NerdrainError, match="one convention"):
             mean_score(bad)
