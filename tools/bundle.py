@@ -22,7 +22,7 @@ def bundle(site: Path, target: Path) -> int:
     """Write all files of a folder to a zip, and return how many there are."""
     files = {path.relative_to(site).as_posix(): path for path in site.rglob("*") if path.is_file()}
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_suffix(".part")  # whoever finds the zip finds it whole
+    unfinished = target.with_suffix(".part")  # so that the zip is never there in part
     with zipfile.ZipFile(unfinished, "w") as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(f"{FOLDER}/{name}", OLDEST)

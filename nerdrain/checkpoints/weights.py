@@ -92,10 +92,10 @@ def fingerprint(state: Mapping[str, Tensor], config: str) -> str:
     return digest.hexdigest()
 
 
-def save_checkpoint(model: NeRDRain, path: str | Path) -> Path:
+def save_checkpoint(model: NeRDRain, path: str | Path, *, overwrite: bool = True) -> Path:
     """Write a ``.safetensors`` file with the weights, the configuration and one SHA-256 of both.
 
-    The same model always gives the same bytes.
+    The same model always gives the same bytes. `overwrite` is that of `write_atomically`.
     """
     path = Path(path)
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
@@ -106,7 +106,7 @@ def save_checkpoint(model: NeRDRain, path: str | Path) -> Path:
         "config": config,
         "sha256": fingerprint(state, config),
     }
-    write_atomically(path, sort_header(save(state, metadata)))
+    write_atomically(path, sort_header(save(state, metadata)), overwrite=overwrite)
     return path
 
 
@@ -227,11 +227,11 @@ def network_with(
     return model
 
 
-def convert_released(source: str | Path, out: str | Path) -> NeRDRain:
+def convert_released(source: str | Path, out: str | Path, *, overwrite: bool = True) -> NeRDRain:
     """Read a released ``.pth`` file and write it as one of ours, with the same weights."""
     path = Path(source)
     if not path.is_file():
         raise NerdrainError(f"{path}: no such file; give the path of a released .pth file.")
     model = read_released(path)
-    save_checkpoint(model, out)
+    save_checkpoint(model, out, overwrite=overwrite)
     return model.eval()

@@ -29,5 +29,5 @@ def convert(
 
     from nerdrain.checkpoints.weights import convert_released
 
-    config = convert_released(released, out).config
+    config = convert_released(released, out, overwrite=overwrite).config
     typer.echo(f"{out}: width {config.width}, blocks {config.blocks}, the same weights.")

@@ -20,6 +20,7 @@ import io
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +124,9 @@ class RunFolder:
         broken: list[str] = []
         for path in reversed(self.states()):
             try:
+                with zipfile.ZipFile(path) as archive:  # torch verifies no checksum
+                    if archive.testzip():
+                        raise zipfile.BadZipFile
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
                 step = int(state["step"])
                 restore(state)

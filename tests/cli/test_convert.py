@@ -39,6 +39,13 @@ def test_a_checkpoint_without_a_checksum(tmp_path, run, photo):
         assert result.stderr.count("note: ") == 1 and note in result.stderr
 
 
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path, monkeypatch, fails_in_a_sentence):
+    source, out = DIM8.write_pth(tmp_path / "model.pth"), tmp_path / "out.safetensors"
+    monkeypatch.setattr("nerdrain.cli.convert.check_free", lambda *_: out.write_bytes(b"other"))
+    assert "exists; give --overwrite" in fails_in_a_sentence("convert", source, "-o", out)
+    assert out.read_bytes() == b"other"
+
+
 def test_damaged_weights_are_not_converted(tmp_path, fails_in_a_sentence):
     source, out = tmp_path / "model.pth", tmp_path / "out.safetensors"
     torch.save(DIM8.weights() | {"output_max.weight": torch.full((3, 8, 3, 3), torch.nan)}, source)

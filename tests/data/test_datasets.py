@@ -90,7 +90,7 @@ def ddn(root):
 
 
 def ddn_split_folders(root):
-    for split, i in (("train", 950), ("test", 4)):  # whoever split it anew may split it otherwise
+    for split, i in (("train", 950), ("test", 4)):  # a user may split it in another way
         write(root / split / "ground truth" / f"{i}.jpg", i % 100)
         write(root / split / "rainy image" / f"{i}_1.jpg", 120)
     return {"train": {"950_1": (120, 50)}, "test": {"4_1": (120, 4)}}
