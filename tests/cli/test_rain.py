@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import stat
 
 import numpy as np
 import pytest
@@ -151,3 +152,35 @@ def test_sigterm_leaves_nothing_unfinished(tmp_path, monkeypatch, fails, photo):
     fails("rain", tmp_path / "clean", "-o", tmp_path / "out", code=128 + signal.SIGTERM)
     assert contents(tmp_path / "out") == {}
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_pair_that_appears_meanwhile_stays(tmp_path, monkeypatch, fails, photo):
+    """Another process makes the same pair, after the first look whether it exists."""
+    photo(tmp_path / "clean" / "a.png")
+    theirs = tmp_path / "out" / "input" / "a.png"
+
+    def slow(*arguments):
+        theirs.write_text("precious")
+        return add_rain(*arguments)
+
+    monkeypatch.setattr("nerdrain.data.rain.add_rain", slow)
+    text = fails("rain", tmp_path / "clean", "-o", tmp_path / "out")
+    assert "input/a.png exists; give --overwrite" in text
+    assert contents(tmp_path / "out") == {"input/a.png": b"precious"}
+
+
+def test_a_replaced_pair_keeps_its_mode_and_its_link(tmp_path, succeeds, photo):
+    photo(tmp_path / "clean" / "a.png", 40, 50)
+    arguments = ("rain", tmp_path / "clean", "-o", tmp_path / "out", "--overwrite")
+    succeeds(*arguments)
+    rainy, target, far = (tmp_path / name for name in ("out/input/a.png", "out/target/a.png", "f"))
+    target.rename(far)
+    target.symlink_to(far)
+    for file in (rainy, far):
+        file.chmod(0o600)
+        before = file.read_bytes()
+        file.write_text("old")
+        succeeds(*arguments)
+        assert file.read_bytes() == before
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert target.is_symlink()
