@@ -96,7 +96,9 @@ def kill_and_finish(
         if process.is_alive():
             with suppress(ProcessLookupError):  # it ended just now
                 os.kill(process.pid, SIGNALS[number % len(SIGNALS)])
-        interrupted += finish(process) != 0
+        hit = finish(process) != 0
+        interrupted += hit
+        duration *= 1.1 if hit else 0.7  # the machine may be faster or slower than at first
         check_killed(out)
         assert FOREIGN.items() <= contents(out).items()
         assert finish(start(*arguments, "-o", out, go_on)) == 0
@@ -106,7 +108,7 @@ def kill_and_finish(
         parts = [part for path in (out, *out.iterdir()) for part in part_names(path)]
         assert not any(part.exists() for part in parts)
         check_finished(out, whole)
-    print(f"{interrupted} of {KILLS} were interrupted; a whole run takes {duration:.2f} s")
+    print(f"{interrupted} of {KILLS} were interrupted, within about {duration:.2f} s")
     assert interrupted >= KILLS // 3
 
 
@@ -145,13 +147,17 @@ def test_train(tmp_path, start):
 
     def check_finished(out: Path, whole: Path) -> None:
         assert contents(out).keys() == contents(whole).keys()
-        for name in ("model.safetensors", "recipe.yaml", "samples/step-000000005.jpg"):
+        for name in ("recipe.yaml", "samples/step-000000005.jpg"):
             assert (out / name).read_bytes() == (whole / name).read_bytes(), name
         last = "checkpoints/step-000000005.pt"
-        states = [torch.load(run / last, weights_only=True) for run in (out, whole)]
-        for part in ("model", "ema"):
-            for name, value in states[0][part].items():
-                assert torch.equal(value, states[1][part][name]), name
+        got, expected = (
+            torch.load(run / last, weights_only=True)
+            | {"best": nerdrain.load_model(run).state_dict()}
+            for run in (out, whole)
+        )
+        for part in ("model", "ema", "best"):
+            for name, value in got[part].items():
+                assert torch.equal(value, expected[part][name]), name
 
     arguments = ("train", file, "--device", "cpu")
     kill_and_finish(start, tmp_path, arguments, "--resume", check_killed, check_finished)
