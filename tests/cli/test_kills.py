@@ -152,10 +152,10 @@ def test_train(tmp_path, start):
         last = "checkpoints/step-000000005.pt"
         got, expected = (
             torch.load(run / last, weights_only=True)
-            | {"best": nerdrain.load_model(run).state_dict()}
+            | {"saved": nerdrain.load_model(run).state_dict()}
             for run in (out, whole)
         )
-        for part in ("model", "ema", "best"):
+        for part in ("model", "ema", "saved"):
             for name, value in got[part].items():
                 assert torch.equal(value, expected[part][name]), name
 
