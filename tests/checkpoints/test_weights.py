@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_a_file_of_pytorch_before_1_6(tmp_path: Path, released: Path) -> None:
     assert path.read_bytes()[:2] != b"PK"
     with pytest.warns(ChecksumWarning) as caught:
         model = load_model(path)
-    (warning,) = caught
+    (warning,) = (w for w in caught if w.category is ChecksumWarning)  # torch warns, too
     assert str(warning.message) == (
         f"{path}: a file of PyTorch before 1.6 has no checksum, so damage to its weights cannot be "
         "noticed; compare it with its source."
@@ -640,35 +640,16 @@ def test_the_same_weights_give_the_same_bytes(tmp_path: Path, released: Path, ou
     assert header % 8 == 0
 
 
-class FullDisk:
-    """A file that takes one byte and no more."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-
-    def __enter__(self) -> "FullDisk":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.file.close()
-
-    def write(self, content: bytes) -> None:
-        self.file.write(content[:1])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 def test_a_full_disk_leaves_the_old_file(
     tmp_path: Path, ours: Path, released: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(ours.read_bytes())
-    plain = Path.open
 
-    def full(self: Path, mode: str = "r", **kwargs: Any) -> Any:
-        file = plain(self, mode, **kwargs)
-        return FullDisk(file) if "w" in mode else file
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(os, "fsync", full)
     for call in (
         lambda: save_checkpoint(NeRDRain(SMALL), path),
         lambda: convert_released(released, path),
