@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nerdrain.evaluation.paper import TABLE_2
 from nerdrain.model.config import NeRDRainConfig
 from nerdrain.model.network import NeRDRain
+from nerdrain.model.transformer import TransposedAttention
 
 #: The paper's "#Params (M)" and "#FLOPs (G)" at 256x256, by preset. FLOPs are multiply-adds.
 PAPER_TABLE_2 = {
@@ -22,8 +24,8 @@ PAPER_TABLE_2 = {
 class Complexity:
     """Size and cost of a network.
 
-    The released code evaluates each INR decoder four times and multiplies some input columns by
-    zeros. For fidelity "paper" both numbers of multiply-adds are equal.
+    The released code evaluates each INR decoder four times, multiplies some input columns by zeros,
+    and applies attention and its projection one after the other.
     """
 
     parameters: int  #: number of trainable parameters, including unused ones
@@ -38,13 +40,24 @@ def complexity(model: NeRDRain | NeRDRainConfig, size: int | tuple[int, int] = 2
     """
     config = model if isinstance(model, NeRDRainConfig) else model.config
     height, width = (size, size) if isinstance(size, int) else size
+    unmerged: list[int] = []
+
+    def count_unmerged(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Multiply values by attention, then project; in place of one matrix per image."""
+        if isinstance(module, TransposedAttention):
+            channels, pixels = output.shape[1], output.shape[2:].numel()
+            per_head = channels**2 // module.heads
+            unmerged.append(per_head * (pixels - channels))
+
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         traced = NeRDRain(config).requires_grad_(False)
+        for module in traced.modules():
+            module.register_forward_hook(count_unmerged)
         traced(torch.empty(1, 3, height, width))
     macs = counter.get_total_flops() // 2  # the counter counts a multiply-add as two operations
     extra = sum(_count_released_extra(traced, name, height, width) for name in traced.inrs)
     parameters = sum(p.numel() for p in traced.parameters())
-    return Complexity(parameters, macs, macs + extra)
+    return Complexity(parameters, macs, macs + extra + sum(unmerged))
 
 
 def _count_released_extra(model: NeRDRain, name: str, height: int, width: int) -> int:

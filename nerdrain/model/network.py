@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Float
@@ -165,7 +166,9 @@ class NeRDRain(
         multiple = 4 << (len(self.scales) - 1)  # two halvings in a UNet, one between scales
         height, width = size_of(x)
         padding = (0, -width % multiple, 0, -height % multiple)
-        images = [F.pad(x, padding, mode="replicate") if any(padding) else x]
+        x = F.pad(x, padding, mode="replicate") if any(padding) else x
+        # Channels are last in memory from here on: layer norm and 1x1 convolutions copy nothing.
+        images = [x.contiguous(memory_format=torch.channels_last)]
         for _ in range(len(self.scales) - 1):
             height, width = size_of(images[0])
             images.insert(0, self.resize(images[0], (height // 2, width // 2)))

@@ -27,8 +27,12 @@ class Down(nn.Sequential):
     def __init__(self, channels: int) -> None:
         super().__init__(
             conv3x3(channels, channels // 2),
-            Rearrange("b c (h p) (w q) -> b (c p q) h w", p=2, q=2),
+            Rearrange("b c (h p) (w q) -> b h w (c p q)", p=2, q=2),
         )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2*c h/2 w/2"]:
+        """Halve the size; channels stay last in memory."""
+        return super().forward(x).movedim(-1, 1)
 
 
 class Up(nn.Sequential):

@@ -1,5 +1,6 @@
 """network.py: any size, every ablation, the data flow of Figure 2, and what stays readable."""
 
+import re
 from typing import Any
 
 import pytest
@@ -211,7 +212,7 @@ def test_without_a_last_convolution_the_image_passes(model: NeRDRain) -> None:
 def test_coarse_inputs_keep_every_second_pixel_or_average() -> None:
     x = rainy(1, 3, 16, 32)
     released = network("released").pyramid(x)
-    assert list(released) == ["s1", "s2", "s3"] and released["s3"] is x
+    assert list(released) == ["s1", "s2", "s3"] and torch.equal(released["s3"], x)
     assert torch.equal(released["s2"], x[..., ::2, ::2])
     assert torch.equal(released["s1"], x[..., ::4, ::4])
     paper = network("paper").pyramid(x)
@@ -219,12 +220,32 @@ def test_coarse_inputs_keep_every_second_pixel_or_average() -> None:
     torch.testing.assert_close(paper["s1"], F.avg_pool2d(x, 4))
 
 
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_channels_are_last_in_memory_from_the_first_layer_to_the_last(fidelity: str) -> None:
+    """A layer that returns another layout makes all later layers copy."""
+    model = network(fidelity)
+    others: list[str] = []
+
+    def look(name: str, output: Any) -> None:
+        for t in output if isinstance(output, tuple) else (output,):
+            is_features = t is not None and t.ndim == 4 and t.shape[1] > 3  # RGB is small
+            if is_features and not t.is_contiguous(memory_format=torch.channels_last):
+                others.append(name)
+
+    for name, module in model.named_modules():
+        if name:
+            module.register_forward_hook(lambda _, __, output, name=name: look(name, output))
+    model(rainy(2, 3, 32, 48))
+    # The rearrangement in Down has channels last in its shape, too.
+    assert [name for name in others if not re.search(r"down[12]\.1$", name)] == []
+
+
 @pytest.mark.parametrize(("unets", "multiple"), [((1, 2, 3), 16), ((0, 2, 3), 8), ((0, 0, 3), 4)])
 def test_padding_goes_up_to_a_multiple(unets: tuple[int, int, int], multiple: int) -> None:
     model = network(unets=unets)
     assert model.pyramid(rainy(1, 3, 1, multiple + 1))["s3"].shape == (1, 3, multiple, 2 * multiple)
     whole = rainy(1, 3, multiple, 2 * multiple)
-    assert model.pyramid(whole)["s3"] is whole
+    assert torch.equal(model.pyramid(whole)["s3"], whole)
 
 
 def test_released_encoding_and_interpolation_change_nothing_but_unread_columns() -> None:

@@ -159,13 +159,22 @@ def test_attention_written_out(heads: int) -> None:
     np.testing.assert_allclose(attention(x)[0].flatten(1).numpy(), expected, atol=1e-12)
 
 
+def test_half_precision_does_not_overflow_over_many_pixels() -> None:
+    attention = TransposedAttention(4, 2)
+    q, k = (30 * random(1, 2, 2, 4096, seed=seed) for seed in (1, 2))
+    expected = attention.double().weights(q, k)
+    halves = attention.half().weights(q.half(), k.half())
+    torch.testing.assert_close(halves.double(), expected, atol=1e-3, rtol=0)
+
+
 def test_the_cost_of_attention_grows_with_pixels_alone() -> None:
     def cost(size: int) -> int:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             TransposedAttention(8, 2)(torch.zeros(1, 8, size, size))
         return counter.get_total_flops()
 
-    assert cost(32) == 16 * cost(8)
+    # The matrix of attention and projection costs the same for any number of pixels.
+    assert cost(32) - cost(16) == 4 * (cost(16) - cost(8))
 
 
 def test_gated_feed_forward_written_out() -> None:

@@ -139,8 +139,8 @@ def counter() -> ModuleType:
 def test_the_network_is_read_in_one_sitting(counter: ModuleType) -> None:
     """`python tools/reading_path.py` prints the count."""
     lines, code = (sum(column) for column in zip(*counter.count().values(), strict=True))
-    assert lines <= 950
-    assert code <= 550
+    assert lines <= 1010
+    assert code <= 590
 
 
 def test_docstrings_and_comments_are_no_lines_of_code(counter: ModuleType) -> None:
