@@ -3,6 +3,7 @@
 A program calls `pick_device` once, at its start. No other module chooses a device.
 """
 
+import ctypes
 import os
 import platform
 import random
@@ -47,6 +48,19 @@ def pick_device(name: str | None = None) -> torch.device:
     if (device.index or 0) >= count:
         raise NerdrainError(f"{origin} is not available here; the largest index is {count - 1}.")
     return device
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory of freed tensors for new ones; on Linux with glibc.
+
+    By default glibc returns the memory of each large tensor to the system. For the next tensor the
+    system must then map and clear every page again, which takes about a third of a forward pass on
+    the CPU. The peak stays the same. On other systems the function does nothing.
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: take no block directly from the system
+        libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: return nothing
 
 
 def _processor_name() -> str:

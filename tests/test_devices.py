@@ -1,7 +1,9 @@
 """devices.py: the choice, its errors, seeds, times and memory, with other machines imitated."""
 
 import math
+import platform
 import random
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -178,3 +180,20 @@ def test_free_memory_is_that_of_the_device(monkeypatch, tmp_path):
         (tmp_path / name).unlink()
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (7, 9))
     assert free_memory("cuda") == 7
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
+def test_freed_memory_is_used_again() -> None:
+    """New tensors get pages that are mapped already; a page fault maps one."""
+    code = """
+import resource, torch
+from nerdrain.devices import keep_freed_memory
+keep_freed_memory()
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 100  # of 16,384 pages

@@ -16,7 +16,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs
 from torch.utils.checkpoint import checkpoint
 
-from nerdrain.devices import free_memory, pick_device
+from nerdrain.devices import free_memory, keep_freed_memory, pick_device
 from nerdrain.errors import NerdrainError
 from nerdrain.model.ablations import ChannelAttentionBlock
 from nerdrain.model.network import NeRDRain
@@ -48,6 +48,7 @@ def make_accelerator(
     Raises:
         NerdrainError: The device, or the package of a tracker, is missing.
     """
+    keep_freed_memory()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         where = pick_device(device)
         AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run's choice
@@ -75,8 +76,6 @@ def make_accelerator(
 
 def with_options(model: NeRDRain, recipe: Recipe) -> NeRDRain:
     """The same network, computed with the memory options of the recipe."""
-    if recipe.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.compile:  # torch compiles one kind of block once for each size
         torch._dynamo.config.cache_size_limit = COMPILED_SIZES
     for block in model.modules():

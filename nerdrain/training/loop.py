@@ -238,7 +238,7 @@ class Trainer:
         self.ema = EMA(self.model, recipe.ema_decay)
         self.loss = HybridLoss(recipe.loss_weights)
         # Betas and eps are Adam's defaults, as in section 4.1.
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=recipe.lr)
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=recipe.lr, fused=True)
         network = with_options(self.model, recipe)
         self.network, self.optimizer = accelerator.prepare(network, optimizer)
         self.step, self.broken, self.skipped = 0, 0, 0
@@ -261,8 +261,6 @@ class Trainer:
         """
         accelerator = self.accelerator
         rainy, clean = (x.to(accelerator.device, non_blocking=True) for x in (rainy, clean))
-        if self.recipe.channels_last:
-            rainy = rainy.contiguous(memory_format=torch.channels_last)
         output = self.network(rainy)
         float32 = {n: x.float() for n, x in output._asdict().items() if x is not None}
         terms = self.loss(Derained(**float32), clean)

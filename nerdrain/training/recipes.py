@@ -148,8 +148,6 @@ class Recipe(Settings):
     nothing."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the forward pass; bf16 and fp16 use autocast."""
-    channels_last: bool = False
-    """Whether tensors store their channels innermost."""
     compile: bool = False
     """Whether `torch.compile` compiles the blocks."""
     grad_checkpointing: bool = False
