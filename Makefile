@@ -22,13 +22,14 @@ NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 
 
 RUNS := runs/nerd-rain-tiny-1 runs/nerd-rain-tiny-2 runs/nerd-rain-tiny-3
 
-.PHONY: checkpoints help env book test lint types unit nbval strict site lab bench notebooks constraints clean
+.PHONY: checkpoints help env book test lint types unit nbval strict site lab bench gpu notebooks constraints clean
 
 help:
 	@echo "make book       the environment, then the book at $(INDEX) and as $(BUNDLE)"
 	@echo "make test       the environment, then lint, types, unit tests, notebooks, the book and its pages"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make bench      the benchmarks; each prints its table"
+	@echo "make bench      measure speed and memory on the CPU, for the page book/speed.md; 15 minutes"
+	@echo "make gpu        run the tests and chapters on a CUDA GPU, then measure there"
 	@echo "make checkpoints  train the shipped models again, from their recipes; hours"
 	@echo "make notebooks  run every notebook and write it back in its committed form"
 	@echo "make clean      remove what was built and the environment"
@@ -80,7 +81,14 @@ lab: $(INSTALLED)
 	$(BIN)/jupyter lab notebooks
 
 bench: $(INSTALLED)
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/bench_speed.py
+
+# Without conftest.py, so that the book keeps the chapters that ran on the CPU.
+gpu: $(INSTALLED)
+	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("make gpu: no CUDA device was found; use a machine with an NVIDIA GPU and a CUDA build of torch.")'
+	NERDRAIN_DEVICE=cuda $(BIN)/pytest -n $(WORKERS) --ignore=tests/book --ignore=tests/project --ignore=tests/fuzz tests
+	NERDRAIN_DEVICE=cuda $(NBVAL) --noconftest notebooks
+	$(BIN)/python benchmarks/bench_speed.py --device cuda
 
 # Hours. A run that was stopped goes on.
 checkpoints: $(INSTALLED)
