@@ -9,6 +9,7 @@ It prints one table of ratios, writes it to `benchmarks/results/`, and shows it 
 from __future__ import annotations
 
 import argparse
+import copy
 import gc
 import json
 import subprocess
@@ -95,6 +96,18 @@ def busy() -> float:
     return psutil.cpu_percent(interval=2)
 
 
+def peak_mib(device: str) -> float:
+    """Peak memory so far: of the tensors on a GPU, or of this process.
+
+    Linux counts a parent's memory into its child's peak, but not in the field VmHWM.
+    """
+    status = Path("/proc/self/status")
+    if torch.device(device).type == "cpu" and status.is_file():
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) / 2**10
+    return peak_memory_mib(device)
+
+
 def step_memory(contender: str, recipe: Recipe, device: str) -> float:
     """MiB that the first training step of this process needs beside the weights."""
     torch.ones(1, device=device)  # starts CUDA
@@ -104,15 +117,14 @@ def step_memory(contender: str, recipe: Recipe, device: str) -> float:
     reset_peak_memory(device)
     before = torch.cuda.memory_allocated(device) if on_gpu else psutil.Process().memory_info().rss
     step()
-    return peak_memory_mib(device) - before / 2**20
+    return peak_mib(device) - before / 2**20
 
 
 def memory_rows(plan: Plan) -> list[Row]:
     """Peak memory of one training step of each preset, each in a new process.
 
-    This comes first, while the present process is small: Linux counts a parent's memory into the
-    peak of its child. A step that would not fit is left out. It is predicted from the step before
-    it, on smaller crops.
+    This comes first, while the present process needs little memory itself. A step that would not
+    fit is left out: the memory is predicted from the step on crops of half the side.
     """
     rows: list[Row] = []
     for model in plan.presets:
@@ -242,7 +254,7 @@ def inr_rows(plan: Plan) -> list[Row]:
     decoder = ReleasedDecoder(config).to(plan.device).requires_grad_(False)
     made = {
         PACKAGE: lambda: partial(decoder, x),
-        KERNELS: lambda: partial(with_kernels(decoder), x),
+        KERNELS: lambda: partial(with_kernels(copy.deepcopy(decoder)), x),
     }
     with torch.inference_mode():
         seconds = alternate(made, plan.device, 10 * plan.rounds)

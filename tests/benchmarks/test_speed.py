@@ -110,7 +110,7 @@ def test_contenders_alternate_and_one_that_fails_is_left_out():
         raise NerdrainError("it is not installed.\nmore")
 
     seconds = contenders.alternate({"a": make("a"), "c": fail, "b": make("b")}, "cpu", 2)
-    assert called == ["a", "b"] * 3
+    assert called == ["a", "a", "b", "b"] + ["a", "b"] * 2
     assert list(seconds) == ["a", "c", "b"]
     assert seconds["c"] == "it is not installed"
     assert 0 <= seconds["a"] < 60
@@ -135,8 +135,8 @@ def test_a_step_of_the_baseline_and_of_the_package_change_the_weights_alike(monk
         step(recipe, image, "cpu")()
     baseline, package = (parameters_to_vector(n.parameters()) for n in (made[0], made[1].model))
     # Adam's first step has the size of the learning rate, 1e-4, where there is a gradient.
-    assert float((baseline - before).abs().mean()) > 5e-5
-    assert float((baseline - package).abs().mean()) < 1e-6
+    assert float((baseline - before).detach().abs().mean()) > 5e-5
+    assert float((baseline - package).detach().abs().mean()) < 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -228,5 +228,4 @@ def test_the_contenders_of_a_gpu_run_on_the_cpu_but_for_the_kernels():
     inr = bench_speed.inr_rows(PLAN)
     kernels = {contenders.KERNELS, contenders.BOTH}
     assert {name for name, value in seconds.items() if isinstance(value, str)} <= kernels
-    assert [row.contender for row in inr] == [contenders.PACKAGE, contenders.KERNELS]
-    assert inr[0].value is not None
+    assert [row.value is None for row in inr] == [False, True]
