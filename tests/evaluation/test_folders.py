@@ -45,6 +45,18 @@ def test_several_conventions(folders):
     assert [row.convention for row in rows] == [*METRICS, *METRICS]
 
 
+def test_an_image_that_cannot_be_compared_goes_to_on_error(folders):
+    restored, target, _ = folders
+    (restored / "a.1.png").write_bytes(b"no image")
+    with pytest.raises(NerdrainError):
+        list(evaluate_folders(restored, target))
+    errors = []
+    rows = evaluate_folders(restored, target, on_error=lambda *error: errors.append(error))
+    assert [row.name for row in rows] == ["b"]
+    ((name, error),) = errors
+    assert name == "a.1" and isinstance(error, NerdrainError)
+
+
 def test_derained_float_images_are_scored_as_their_8_bits(tmp_path):
     grey = RNG.integers(0, 256, (20, 24), dtype=np.uint8)
     noisy = np.clip(grey / 255 + RNG.normal(0, 0.1, grey.shape), 0, 1)
@@ -74,7 +86,11 @@ def test_what_is_missing_is_named_before_anything_is_read(folders):
     (target / "b.bmp").unlink()
     with pytest.raises(NerdrainError, match=r"target has no target for b\.$"):
         evaluate_folders(restored, target)
-    for i in range(7):
+    for i in range(5):
+        (target / f"n{i}.png").write_bytes(b"no image")
+    with pytest.raises(NerdrainError, match=r"for n0, n1, n2, n3, n4\.$"):
+        evaluate_folders(restored, target)
+    for i in range(5, 7):
         (target / f"n{i}.png").write_bytes(b"no image")
     with pytest.raises(NerdrainError, match=r"has no restored image for n0, .*, n4 and 2 more\.$"):
         evaluate_folders(restored, target)

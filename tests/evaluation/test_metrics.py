@@ -120,10 +120,30 @@ def test_ssim_by_its_definition():
 
 
 @pytest.mark.parametrize("convention", METRICS)
+def test_an_image_of_one_window_has_one_ssim(convention):
+    to_plane = {"matlab-y": matlab_y, "full-y": full_range_y, "rgb": lambda image: image[..., 0]}
+    grey = [np.repeat(image[:11, :11, :1], 3, axis=2) for image in (A, B)]
+    _, ssim = METRICS[convention]
+    assert ssim(*grey) == pytest.approx(ssim_by_hand(*map(to_plane[convention], grey)), abs=1e-9)
+    for image in (A[:10, :11], A[:11, :10]):
+        with pytest.raises(NerdrainError, match="too small"):
+            ssim(image, image)
+
+
+@pytest.mark.parametrize(("convention", "weight"), [("matlab-y", 128.553), ("full-y", 149.685)])
+def test_a_convention_compares_its_own_y(convention, weight):
+    """Pure green: Y rises from its offset by `weight`, 255 * 0.587 or 219 * 0.587, rounded."""
+    black, green = np.zeros((1, 1, 3), np.uint8), np.array([[[0, 255, 0]]], np.uint8)
+    psnr, _ = METRICS[convention]
+    assert psnr(green, black) == pytest.approx(20 * math.log10(255 / round(weight)))
+
+
+@pytest.mark.parametrize("convention", METRICS)
 def test_identical_images(convention):
     psnr, ssim = METRICS[convention]
     assert psnr(A, A.copy()) == math.inf
     assert ssim(A, A.copy()) == pytest.approx(1)
+    assert type(psnr(A, A.copy())) is type(psnr(A, B)) is type(ssim(A, B)) is float
 
 
 @given(st.sampled_from(list(METRICS)), st.data())
@@ -150,6 +170,9 @@ def test_floats_are_rounded_to_8_bits_first(dtype):
     np.testing.assert_array_equal(to_uint8(wild), [[[0, 255, 128]]])
     half = np.array([[[0, 1, 126.5 / 255]]])
     np.testing.assert_array_equal(to_uint8(half), [[[0, 255, 127]]])
+    # This float32 is a little below 200.5 / 255; a product in float32 would be 200.5.
+    below = np.full((1, 1, 3), 200.5 / 255, np.float32)
+    np.testing.assert_array_equal(to_uint8(below), [[[200] * 3]])
 
 
 def test_inputs_are_left_alone_and_grey_counts_as_rgb():
@@ -159,6 +182,7 @@ def test_inputs_are_left_alone_and_grey_counts_as_rgb():
     np.testing.assert_array_equal(image, before)
     grey = np.repeat(A[..., :1], 3, axis=2)
     assert psnr_rgb(A[..., 0], B) == psnr_rgb(A[..., :1], B) == psnr_rgb(grey, B)
+    assert psnr_rgb(Image.fromarray(A), B) == psnr_rgb(A, B)  # whatever NumPy reads as an array
 
 
 def test_gain():
@@ -182,6 +206,7 @@ def test_one_pixel_has_a_psnr_and_no_ssim():
     [
         (A.transpose(2, 0, 1), "move the channels last"),
         (A[None], "drop the batch"),
+        (A[..., None], r"not \(16, 13, 3, 1\)"),
         (np.dstack([A, A[..., 0]]), "alpha"),
         (A.astype(np.uint16), "not uint16"),
         (A.astype(float) * np.nan, "NaN"),
