@@ -39,6 +39,12 @@ def test_rows_by_name(folders):
         assert (row.psnr, row.ssim) == tuple(f(*pair) for f in METRICS["matlab-y"])
 
 
+def test_the_order_is_that_of_the_names_without_suffix(tmp_path):
+    for name in ("a-1.png", "a.png"):  # the order of the files' names
+        Image.fromarray(np.zeros((11, 11, 3), np.uint8)).save(tmp_path / name)
+    assert [row.name for row in evaluate_folders(tmp_path, tmp_path)] == ["a", "a-1"]
+
+
 def test_several_conventions(folders):
     restored, target, _ = folders
     rows = list(evaluate_folders(str(restored), str(target), list(METRICS)))
@@ -75,7 +81,10 @@ def test_derained_float_images_are_scored_as_their_8_bits(tmp_path):
 def test_mean():
     values = ((20, 0.5), (30, 0.6), (70, 0.1))  # the medians are 30 and 0.5
     rows = [Score(name, "rgb", *value) for name, value in zip("abc", values, strict=True)]
-    assert mean_score(rows) == Score("mean", "rgb", 40, pytest.approx(0.4))
+    mean = mean_score(iter(rows))
+    assert mean == Score("mean", "rgb", 40, pytest.approx(0.4))
+    assert type(mean.psnr) is type(mean.ssim) is float
+    assert mean_score(rows[:1], name="a") == rows[0]
     for bad in ([], [*rows, Score("a", "full-y", 1, 1)]):
         with pytest.raises(NerdrainError, match="one convention"):
             mean_score(bad)

@@ -202,6 +202,17 @@ def test_other_weights() -> None:
     torch.testing.assert_close(losses.total, losses.char + 2 * losses.edge)
 
 
+@pytest.mark.parametrize("term", LossWeights.model_fields)
+def test_weights_lie_between_zero_and_a_million(term: str) -> None:
+    assert getattr(LossWeights(**{term: 1e6}), term) == 1e6
+    for bad, limit in (
+        (-1e-9, "greater than or equal to 0"),
+        (1.01e6, "less than or equal to 1000000"),
+    ):
+        with pytest.raises(NerdrainError, match=f"{term}=.*{limit}"):
+            LossWeights(**{term: bad})
+
+
 def test_scales_that_are_not_there() -> None:
     output, target = derained(8, 8), random(2, 3, 8, 8, seed=9)
     only = HybridLoss()(Derained(output.full), target)
@@ -221,6 +232,14 @@ def test_the_hybrid_loss_in_every_dtype(dtype: torch.dtype) -> None:
         assert float(ours.detach()) == pytest.approx(float(term), rel=2e-2)
     losses.total.backward()
     assert all(image.grad.dtype == dtype for image in output)
+
+
+def test_everything_is_computed_on_the_images_device() -> None:
+    output, target = derained(8, 8), random(2, 3, 8, 8, seed=9)
+    expected = HybridLoss()(output, target)
+    with torch.device("meta"):  # the default device is another one
+        losses = HybridLoss()(output, target)
+    assert torch.equal(losses.total, expected.total)
 
 
 def test_a_target_of_another_size_is_refused() -> None:
