@@ -34,9 +34,38 @@ def test_the_defaults_are_the_papers_network() -> None:
     config = NeRDRainConfig()  # section 4.1 and Table 4's M123
     assert (config.width, config.blocks, config.heads) == (48, (2, 3, 3), (1, 2, 4))
     assert (config.unets, config.inr_hidden, config.expansion) == ((1, 2, 3), 256, 2.66)
+    assert (config.fidelity, config.norm, config.backbone) == (
+        "released",
+        "with_bias",
+        "transformer",
+    )
+    assert (config.inr, config.inr_grid, config.inr_encoder) == ("adjacent", "multi", "shared")
+    assert (config.inr_encoding, config.inr_interpolation, config.feedback) == (True, True, "bfpu")
     assert PRESETS["nerd-rain"] == config
     assert PRESETS["nerd-rain-s"] == config.with_changes(width=32)
     assert set(PRESETS) == {"nerd-rain", "nerd-rain-s", "nerd-rain-tiny"}
+
+
+LARGEST_OF_EACH: list[dict[str, Any]] = [
+    {"width": 65536, "expansion": 1.0},
+    {"inr_hidden": 65536},
+    {"blocks": (16, 16, 16)},
+    {"unets": (8, 8, 8)},
+    {"width": 64, "heads": (64, 64, 64)},
+]
+SMALLEST_OF_EACH: list[dict[str, Any]] = [
+    {"width": 2, "heads": (1, 1, 1), "expansion": 0.5},
+    {"inr_hidden": 1},
+    {"blocks": (1, 1, 1)},
+    {"unets": (0, 0, 1)},
+    {"heads": (1, 1, 1)},
+]
+
+
+@pytest.mark.parametrize("changes", LARGEST_OF_EACH + SMALLEST_OF_EACH, ids=str)
+def test_the_largest_and_the_smallest_values_are_accepted(changes: dict[str, Any]) -> None:
+    config = NeRDRainConfig(**changes)
+    assert config.model_dump() | changes == config.model_dump()
 
 
 @given(configs)
@@ -62,6 +91,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"blocks": (17, 1, 1)}, r"blocks\[0\]=17: it should be less than or equal to 16"),
     ({"unets": (1, 2, 9)}, r"unets\[2\]=9: it should be less than or equal to 8"),
     ({"heads": (0, 1, 1)}, r"heads\[0\]=0: it should be greater than or equal to 1"),
+    ({"heads": (65, 1, 1), "width": 130}, r"heads\[0\]=65: it should be less than or equal to 64"),
+    ({"heads": (5, 1, 1)}, "level 1 has 48 channels, which 5 heads cannot share"),
+    ({"heads": (1, 5, 1)}, "level 2 has 96 channels, which 5 heads cannot share"),
     ({"heads": (1, 2, 5)}, "level 3 has 192 channels, which 5 heads cannot share"),
     ({"unets": (1, 2, -1)}, r"unets\[2\]=-1: it should be greater than or equal to 0"),
     ({"unets": (1, 2, 0)}, "keep the full scale"),
@@ -80,6 +112,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"expansion": 1e300},
         r"expansion=1e\+300: make its product with the width 1 to 65536",
     ),
+    ({"width": 65536}, r"expansion=2.66: make its product with the width 1 to 65536"),
+    ({"width": 65538}, "width=65538: it should be less than or equal to 65536"),
+    ({"inr_hidden": 65537}, "inr_hidden=65537: it should be less than or equal to 65536"),
     ({"inr_hidden": 0}, "inr_hidden=0: it should be greater than or equal to 1"),
     ({"inr_encoding": "no"}, "inr_encoding='no': it should be a valid boolean"),
     ({"inr_interpolation": 1}, "inr_interpolation=1: it should be a valid boolean"),

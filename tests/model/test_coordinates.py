@@ -54,6 +54,14 @@ def test_dtypes(dtype: torch.dtype) -> None:
     assert pixel_grid(3, 5).dtype == torch.float32
 
 
+def test_results_are_on_the_device_that_the_caller_names() -> None:
+    meta = torch.device("meta")
+    grid = pixel_grid(3, 5, device=meta)
+    assert grid.device == pixel_centres(3, device=meta).device == meta
+    assert PositionalEncoding()(grid).device == meta
+    assert {part.device for part in axis_neighbours(5, 3, device=meta)} == {meta}
+
+
 @given(st.floats(-1, 1), st.floats(-1, 1), st.booleans())
 def test_a_shift_rotates_each_pair(x: float, shift: float, include_pi: bool) -> None:
     """gamma(x + s) is a rotation of gamma(x) that depends on s alone."""
@@ -136,6 +144,11 @@ def test_the_nearest_alone(queries: int, codes: int) -> None:
     closest = (points[:, None] - grid).abs().min(dim=1).values
     torch.testing.assert_close((points - grid[nearest.code[0]]).abs(), closest, atol=1e-12, rtol=0)
     assert (nearest.offset.abs() <= 0.5).all()
+
+
+def test_of_two_equally_near_codes_the_lower_is_nearest() -> None:
+    nearest = axis_neighbours(1, 2).nearest()  # the query 0 lies between the codes -1/2 and 1/2
+    assert nearest.code.tolist() == [[0]] and nearest.offset.tolist() == [[0.5]]
 
 
 @given(sizes)

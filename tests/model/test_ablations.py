@@ -1,0 +1,84 @@
+"""ablations.py: the encodings of Table 3 (a), (b) and (d), written out."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nerdrain import NeRDRain, NeRDRainConfig
+from nerdrain.model.coordinates import size_of
+
+FIDELITIES = ["released", "paper"]
+
+
+def network(fidelity: str, **changes: Any) -> NeRDRain:
+    torch.manual_seed(0)
+    config = NeRDRainConfig(
+        width=4, blocks=(1, 1, 1), inr_hidden=6, fidelity=fidelity, unets=(1, 1, 1), **changes
+    )
+    return NeRDRain(config).requires_grad_(False)
+
+
+def images(model: NeRDRain) -> dict[str, Tensor]:
+    return model.pyramid(torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(1)))
+
+
+def enlarge(x: Tensor, times: int, fidelity: str) -> Tensor:
+    if fidelity == "released":
+        return x.repeat_interleave(times, -1).repeat_interleave(times, -2)
+    return F.interpolate(x, scale_factor=times, mode="bilinear", align_corners=False)
+
+
+def check(model: NeRDRain, entries: dict[str, Tensor], rendered: dict[str, Tensor]) -> None:
+    """Every scale's first UNet encodes its entry, and the INR images are those of `rendered`."""
+    ours, our_images = model.encode(images(model))
+    assert list(ours) == ["s1", "s2", "s3"] and our_images.keys() == rendered.keys()
+    for name, entry in entries.items():
+        scale = model.scales[name]
+        for part, expected in zip(
+            ours[name], scale.unets[0].encoder(scale.embed(entry)), strict=True
+        ):
+            torch.testing.assert_close(part, expected)
+    for name, image in rendered.items():
+        torch.testing.assert_close(our_images[name], image)
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_table_3a_reads_the_rainy_images_alone(fidelity: str) -> None:
+    model = network(fidelity, inr="none")
+    check(model, images(model), {})
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_table_3b_adds_each_inr_to_its_own_scale(fidelity: str) -> None:
+    model = network(fidelity, inr="within", inr_encoder="separate")
+    entries, rendered = images(model), {}
+    for name, inr in model.inrs.items():
+        x = entries[name]
+        rendered[name] = inr.decoder(inr.expand(inr.encoder(x).latent)) + x
+        entries[name] = x + rendered[name]
+    assert list(rendered) == ["s1", "s2"]
+    check(model, entries, rendered)
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_table_3d_queries_one_inr_on_every_grid(fidelity: str) -> None:
+    model = network(fidelity, inr_grid="fixed")
+    (inr,), entries = model.inrs.values(), images(model)
+    source = entries["s1"]
+    coarsest = model.scales["s1"]
+    features = inr.expand(coarsest.unets[0].encoder(coarsest.embed(source)).latent)
+
+    def image(times: int) -> Tensor:
+        """The INR's image on a grid that is `times` as fine."""
+        if fidelity == "released":
+            return enlarge(inr.decoder(features) + source, times, fidelity)
+        height, width = size_of(source)
+        grid = (times * height, times * width)
+        return inr.decoder(features, grid) + enlarge(source, times, fidelity)
+
+    entries["s2"] = entries["s2"] + image(2)
+    entries["s3"] = entries["s3"] + image(4)
+    check(model, entries, {"s1": image(1), "s2": image(2)})
