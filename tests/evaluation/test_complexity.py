@@ -68,11 +68,13 @@ def test_small_networks_by_hand(changes: dict[str, Any], size: int) -> None:
     assert (counted.macs, counted.released_macs) == by_hand(config, size)
 
 
-def test_a_network_counts_as_its_configuration_does() -> None:
+def test_a_network_counts_as_its_configuration_does(capsys: pytest.CaptureFixture[str]) -> None:
     config = NeRDRainConfig(width=4, blocks=(1, 1, 1), inr_hidden=5)
     model = NeRDRain(config)
     counted = complexity(model, 16)
     assert counted == complexity(config, (16, 16))
+    assert type(counted.macs) is type(counted.released_macs) is int
+    assert capsys.readouterr().out == ""  # PyTorch's counter can print a table
     assert counted.parameters == sum(p.numel() for p in model.parameters())
     assert next(model.parameters()).device.type == "cpu"  # the network itself is left alone
 

@@ -277,6 +277,8 @@ def test_paper_interpolation_acts_between_the_scales() -> None:
     "x",
     [
         torch.zeros(3, 16, 16),
+        torch.zeros(16, 3, 16),
+        torch.zeros(1, 3, 16, 16, 16),
         torch.zeros(1, 1, 16, 16),
         torch.zeros(1, 4, 16, 16),
         torch.zeros(1, 3, 0, 16),

@@ -42,6 +42,11 @@ def test_every_parameter_has_a_gradient(backbone: str) -> None:
     assert all((p.grad != 0).any() for p in unet.parameters())
 
 
+def test_no_convolution_has_a_bias() -> None:
+    convolutions = [m for m in UNet(CONFIG).modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all(m.bias is None for m in convolutions)
+
+
 def test_down_is_a_convolution_and_pixel_unshuffle() -> None:
     down, x = Down(6), random(2, 6, 4, 8)
     expected = F.pixel_unshuffle(F.conv2d(x, down[0].weight, padding=1), 2)

@@ -150,9 +150,10 @@ def test_laplacian_of_a_constant(level: float, height: int, width: int) -> None:
     assert float(edge(flat, flat)) == pytest.approx(1e-3)
 
 
-def test_the_pyramid_is_scipys() -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_pyramid_is_scipys(channels: int) -> None:
     """Binomial blur with a mirrored border, then the mean of each 2x2 block."""
-    image = random(2, 3, 16, 12)
+    image = random(2, channels, 16, 12)
     pyramid = gaussian_pyramid(image)
     expected = image.numpy()
     assert pyramid[0] is image
