@@ -76,7 +76,7 @@ class PositionalEncoding(nn.Module):
         angles = octaves[:, None] * x[..., None, :]  # (..., L, d)
         return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)  # (..., 2 L d)
 
-    def features(self, d: int = 2) -> int:
+    def features(self, d: int) -> int:
         """Length of the encoding of a point with `d` coordinates."""
         return 2 * self.levels * d
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from nerdrain.errors import NerdrainError
 from nerdrain.model.coordinates import (
@@ -14,6 +15,7 @@ from nerdrain.model.coordinates import (
     axis_neighbours,
     pixel_centres,
     pixel_grid,
+    size_of,
 )
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float64]
@@ -54,12 +56,19 @@ def test_dtypes(dtype: torch.dtype) -> None:
     assert pixel_grid(3, 5).dtype == torch.float32
 
 
-def test_results_are_on_the_device_that_the_caller_names() -> None:
-    meta = torch.device("meta")
-    grid = pixel_grid(3, 5, device=meta)
-    assert grid.device == pixel_centres(3, device=meta).device == meta
-    assert PositionalEncoding()(grid).device == meta
-    assert {part.device for part in axis_neighbours(5, 3, device=meta)} == {meta}
+def test_results_are_on_the_device_of_the_arguments() -> None:
+    def results() -> list[Tensor]:
+        grid = pixel_grid(3, 5, device=torch.device("cpu"))
+        return [grid, PositionalEncoding()(grid), *axis_neighbours(5, 3, device=grid.device)]
+
+    expected = results()
+    with torch.device("meta"):  # the default device is another one
+        ours = results()
+    assert all(torch.equal(*pair) for pair in zip(ours, expected, strict=True))
+
+
+def test_the_size_of_an_image() -> None:
+    assert size_of(torch.zeros(1, 3, 5, 7)) == (5, 7)
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.booleans())
