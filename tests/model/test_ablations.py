@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nerdrain import NeRDRain, NeRDRainConfig
+from nerdrain.model.ablations import ChannelAttentionBlock
 from nerdrain.model.coordinates import size_of
 
 FIDELITIES = ["released", "paper"]
@@ -82,3 +83,10 @@ def test_table_3d_queries_one_inr_on_every_grid(fidelity: str) -> None:
     entries["s2"] = entries["s2"] + image(2)
     entries["s3"] = entries["s3"] + image(4)
     check(model, entries, {"s1": image(1), "s2": image(2)})
+
+
+@pytest.mark.parametrize(("channels", "squeezed"), [(1, 1), (7, 1), (8, 2), (12, 3), (20, 5)])
+def test_the_gate_of_the_cnn_block_reads_a_quarter_of_the_channels(
+    channels: int, squeezed: int
+) -> None:
+    assert ChannelAttentionBlock(channels).gate[0].weight.shape == (squeezed, channels, 1, 1)
