@@ -1,4 +1,4 @@
-"""ablations.py: the encodings of Table 3 (a), (b) and (d), written out."""
+"""ablations.py: the encodings of Table 3 (a), (b), (d) and (g), written out."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from nerdrain import NeRDRain, NeRDRainConfig
 from nerdrain.model.ablations import ChannelAttentionBlock
 from nerdrain.model.coordinates import size_of
+from nerdrain.model.inr import INRBranch
 
 FIDELITIES = ["released", "paper"]
 
@@ -64,25 +65,40 @@ def test_table_3b_adds_each_inr_to_its_own_scale(fidelity: str) -> None:
     check(model, entries, rendered)
 
 
+def render(inr: INRBranch, latent: Tensor, m: Tensor, times: int, fidelity: str) -> Tensor:
+    """INR(E) + m on a grid that is `times` as fine, with E from a latent."""
+    features = inr.expand(latent)
+    if fidelity == "released":
+        return enlarge(inr.decoder(features) + m, times, fidelity)
+    height, width = size_of(m)
+    image = inr.decoder(features, (times * height, times * width))
+    return image + enlarge(m, times, fidelity)
+
+
+@pytest.mark.parametrize("encoder", ["shared", "separate"])
 @pytest.mark.parametrize("fidelity", FIDELITIES)
-def test_table_3d_queries_one_inr_on_every_grid(fidelity: str) -> None:
-    model = network(fidelity, inr_grid="fixed")
-    (inr,), entries = model.inrs.values(), images(model)
-    source = entries["s1"]
-    coarsest = model.scales["s1"]
-    features = inr.expand(coarsest.unets[0].encoder(coarsest.embed(source)).latent)
+def test_table_3d_queries_one_inr_on_every_grid(fidelity: str, encoder: str) -> None:
+    model = network(fidelity, inr_grid="fixed", inr_encoder=encoder)
+    (inr,), entries, coarsest = model.inrs.values(), images(model), model.scales["s1"]
+    x = entries["s1"]
+    own = coarsest.unets[0].encoder(coarsest.embed(x))
+    latent = (inr.encoder(x) if encoder == "separate" else own).latent
+    first, second, third = (render(inr, latent, x, times, fidelity) for times in (1, 2, 4))
+    entries["s2"] = entries["s2"] + second
+    entries["s3"] = entries["s3"] + third
+    check(model, entries, {"s1": first, "s2": second})
 
-    def image(times: int) -> Tensor:
-        """The INR's image on a grid that is `times` as fine."""
-        if fidelity == "released":
-            return enlarge(inr.decoder(features) + source, times, fidelity)
-        height, width = size_of(source)
-        grid = (times * height, times * width)
-        return inr.decoder(features, grid) + enlarge(source, times, fidelity)
 
-    entries["s2"] = entries["s2"] + image(2)
-    entries["s3"] = entries["s3"] + image(4)
-    check(model, entries, {"s1": image(1), "s2": image(2)})
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_table_3g_reads_each_entry_with_an_encoder_of_its_own(fidelity: str) -> None:
+    model = network(fidelity, inr_encoder="separate")
+    entries, rendered = images(model), {}
+    for name, finer in (("s1", "s2"), ("s2", "s3")):
+        inr, m = model.inrs[name], entries[name]
+        latent = inr.encoder(m).latent
+        rendered[name] = render(inr, latent, m, 1, fidelity)
+        entries[finer] = entries[finer] + render(inr, latent, m, 2, fidelity)
+    check(model, entries, rendered)
 
 
 @pytest.mark.parametrize(("channels", "squeezed"), [(1, 1), (7, 1), (8, 2), (12, 3), (20, 5)])
