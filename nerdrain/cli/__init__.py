@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import nerdrain
-from nerdrain.cli import ablate, convert, derain, evaluate, info, plot, rain, train
+from nerdrain.cli import ablate, convert, derain, evaluate, export, info, plot, rain, train
 from nerdrain.cli.console import print_notes, report_errors
 from nerdrain.errors import Stopped
 
@@ -78,6 +78,7 @@ for command in (
     rain.rain,
     info.info,
     convert.convert,
+    export.export,
     train.train,
     plot.plot,
     ablate.ablate,

@@ -9,7 +9,7 @@ import pytest
 import nerdrain
 import nerdrain.cli
 
-COMMANDS = ["derain", "evaluate", "rain", "info", "convert", "train", "plot", "ablate"]
+COMMANDS = ["derain", "evaluate", "rain", "info", "convert", "export", "train", "plot", "ablate"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
