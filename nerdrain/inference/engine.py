@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nerdrain.errors import NerdrainError
 from nerdrain.inference.export import describe, is_installed
+from nerdrain.inference.layout import keep_channels_last
 from nerdrain.model.network import NeRDRain
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Engine(nn.Module):
         if size not in self.compiled:
             model = self.core.read_model(self.content)
             model.reshape([1, 3, height, width])
+            keep_channels_last(model)
             if len(self.compiled) == MOST_SHAPES:
                 self.compiled.popitem(last=False)
             self.compiled[size] = self.core.compile_model(model, "CPU", SETTINGS)
