@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 PACKAGES = ("onnx", "onnxscript", "openvino")
-"""What the extra `fast` installs."""
+"""The packages of the extra `fast`."""
 OPSET = 20
 """The first version of ONNX's operators with Gelu."""
 SCALE = {"full": 1, "half": 2, "quarter": 4, "inr_half": 2, "inr_quarter": 4}

@@ -17,6 +17,9 @@ def keep_channels_last(model: Any) -> int:
     changes = 0
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
+        parts = [*node.inputs(), *node.outputs()]
+        if any(part.get_partial_shape().is_dynamic for part in parts):
+            continue  # such as a shape that depends on values
         if kind == "MVN":
             _normalise_rows(node)
             changes += 1
@@ -68,6 +71,8 @@ def _transpose_pixels(node: Any) -> bool:
     shape, source = list(node.get_output_shape(0)), node.input_value(0)
     while source.get_node().get_type_name() == "Reshape":
         source = source.get_node().input_value(0)
+    if source.get_partial_shape().is_dynamic:
+        return False
     image = list(source.get_shape())
     users = list(node.output(0).get_target_inputs())
     if len(image) != 4 or image[0] != 1 or len(shape) not in (3, 4) or image[2] * image[3] == 1:
