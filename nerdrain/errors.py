@@ -4,6 +4,7 @@ import difflib
 import re
 import reprlib
 import signal
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -52,6 +53,12 @@ class Settings(BaseModel):
             raise NerdrainError(explain(error, list(type(self).model_fields))) from None
 
 
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return "did you mean X" with the known name that is most like `name`, or an empty text."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+    return f"did you mean {near[0]}" if near else ""
+
+
 def explain(error: ValidationError, known: list[str]) -> str:
     """One complaint of pydantic as a sentence; for an unknown name it suggests the nearest."""
     found = error.errors(include_url=False)
@@ -59,8 +66,7 @@ def explain(error: ValidationError, known: list[str]) -> str:
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     name = name.removeprefix(".")
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-        hint = f"did you mean {near[0]}" if near else f"the settings are {', '.join(known)}"
+        hint = suggest(name, known) or f"the settings are {', '.join(known)}"
         return f"there is no setting {abbreviate(name)[1:-1]}; {hint}."
     if first["type"] == "value_error":  # raised by a check of ours
         text = str(first["ctx"]["error"])

@@ -17,7 +17,7 @@ import nerdrain
 from nerdrain.checkpoints.released import config_from_shapes, released_name, without_prefix
 from nerdrain.checkpoints.untrusted import has_checksums, read_pth, read_tensors
 from nerdrain.devices import pick_device
-from nerdrain.errors import ChecksumWarning, NerdrainError, abbreviate, shorten
+from nerdrain.errors import ChecksumWarning, NerdrainError, abbreviate, shorten, suggest
 from nerdrain.files import shipped_folder, write_atomically
 from nerdrain.model.config import PRESETS, NeRDRainConfig
 from nerdrain.model.network import NeRDRain
@@ -44,7 +44,9 @@ def load_model(name_or_path: str | Path, device: torch.device | str | None = Non
     Args:
         name_or_path: A shipped model's name (``"nerd-rain-tiny"``), one of our ``.safetensors``
             files, a folder written by `NeRDRain.save_pretrained`, or a released ``.pth`` file.
-            Nothing is downloaded; `NeRDRain.from_pretrained` can download a model.
+            Nothing is downloaded; `NeRDRain.from_pretrained` can download a model, but it checks
+            neither the file's SHA-256 nor its tensors. `load_model` checks both, also for the
+            folder into which a model was downloaded.
         device: The CPU by default.
 
     Raises:
@@ -76,7 +78,10 @@ def find_weights(name_or_path: str | Path) -> Path:
         raise NerdrainError(
             f"{name_or_path}: no weights of it are shipped (only {known}); give a file's path."
         )
-    raise NerdrainError(f"{path}: no such model file; give a path, or a shipped name ({known}).")
+    hint = suggest(str(name_or_path), [*PRESETS, *shipped_models()])
+    raise NerdrainError(
+        f"{path}: no such model file; {hint or f'give a path, or a shipped name ({known})'}."
+    )
 
 
 def fingerprint(state: Mapping[str, Tensor], config: str) -> str:

@@ -16,7 +16,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
-from nerdrain.errors import NerdrainError, Settings, shorten
+from nerdrain.errors import NerdrainError, Settings, shorten, suggest
 from nerdrain.files import shipped_folder
 from nerdrain.model.config import PRESETS, NeRDRainConfig
 from nerdrain.training.losses import LossWeights
@@ -214,8 +214,9 @@ def find_recipe(name: str | Path) -> Path:
     for path in (Path(name), shipped_folder("recipes") / f"{name}.yaml"):
         if path.is_file():
             return path
-    names = ", ".join(sorted(path.stem for path in shipped_folder("recipes").glob("*.yaml")))
-    raise NerdrainError(f"{name}: no such recipe; give a file, or one of {names}.")
+    names = sorted(path.stem for path in shipped_folder("recipes").glob("*.yaml"))
+    hint = suggest(str(name), names) or f"give a file, or one of {', '.join(names)}"
+    raise NerdrainError(f"{name}: no such recipe; {hint}.")
 
 
 def read_recipe(path: str | Path, overrides: Mapping[str, str] | None = None) -> Recipe:

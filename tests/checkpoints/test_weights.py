@@ -228,6 +228,8 @@ def test_shipped_models_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     message = refusal(lambda: load_model("nerd-rain"), Path("nerd-rain"))
     assert "no weights of it are shipped (only nerd-rain-tiny)" in message
     message = refusal(lambda: load_model("nerd-rian"), Path("nerd-rian"))
+    assert message.endswith("no such model file; did you mean nerd-rain.")
+    message = refusal(lambda: load_model("unknown"), Path("unknown"))
     assert "no such model file; give a path, or a shipped name (nerd-rain-tiny)" in message
 
 

@@ -35,6 +35,8 @@ def test_bad_recipes_and_settings(tmp_path, fails_in_a_sentence):
         "train", tmp_path / "r.yaml", "--set", "max_steps"
     )
     assert "r.yaml: no such recipe" in fails_in_a_sentence("train", tmp_path / "r.yaml")
+    text = fails_in_a_sentence("train", "smal")
+    assert text == "nerdrain: smal: no such recipe; did you mean small.\n"
     (tmp_path / "r.yaml").write_text("max_steps: 3\n")
     assert "no setting max_step" in fails_in_a_sentence(
         "train", tmp_path / "r.yaml", "--set", "max_step=1"
