@@ -20,6 +20,23 @@ def test_table_2(succeeds):
     assert float(needed.removesuffix(" G")) < float(ours.removesuffix(" G"))
 
 
+def test_list_of_the_models(succeeds, fails_in_a_sentence):
+    header, *rows = succeeds("info", "--size", 64).splitlines()[:4]
+    assert re.split(r"\s{2,}", header) == [
+        *("model", "weights", "parameters", "multiply-adds at 64x64"),
+    ]
+    cells = [re.split(r"\s{2,}", row) for row in rows]
+    assert [row[:3] for row in cells[:2]] == [
+        ["nerd-rain", "not shipped", "22,893,146"],
+        ["nerd-rain-s", "not shipped", "10,530,314"],
+    ]
+    parameters = sum(p.numel() for p in load_model("nerd-rain-tiny").parameters())
+    assert cells[2][:3] == ["nerd-rain-tiny", "shipped", f"{parameters:,}"]
+    one = succeeds("info", "nerd-rain-s", "--size", 64)
+    assert re.search(r"needed +(\S+ G)", one)[1] == cells[1][3]
+    assert "did you mean nerd-rain-s." in fails_in_a_sentence("info", "nerd-rains")
+
+
 def test_networks_that_are_not_in_the_paper(model, succeeds, fails_in_a_sentence):
     text = succeeds("info", model, "--size", 16)
     parameters = sum(p.numel() for p in load_model(model).parameters())
