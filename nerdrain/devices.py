@@ -151,6 +151,9 @@ def peak_memory_mib(device: torch.device | str = "cpu") -> float:
         return torch.cuda.max_memory_allocated(device) / 2**20
     if sys.platform == "win32":
         return float("nan")
+    with suppress(OSError):  # Linux: `getrusage` also counts the process that started this one
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -167,6 +170,13 @@ def free_memory(device: torch.device | str = "cpu") -> int:
         with suppress(OSError, ValueError):
             limits.append(int(Path("/sys/fs/cgroup", name).read_text(encoding="ascii")))
     return min(limits)
+
+
+def used_memory(device: torch.device | str = "cpu") -> int:
+    """Return the bytes that this process uses now: on CUDA those of all tensors, else all of it."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
 
 
 def report_cost(
