@@ -6,8 +6,8 @@ The network processes small images whole. It processes larger images in overlapp
 blended (`nerdrain.inference.tiling`), so the memory does not grow with the number of pixels.
 """
 
-import math
 import operator
+import re
 from collections.abc import Callable
 from os import PathLike, fspath
 from typing import Literal, TypeVar
@@ -20,34 +20,75 @@ from torch import Tensor, nn
 
 from nerdrain.data.images import check_range, refuse_outside, to_plain_mode, turn_upright
 from nerdrain.data.metadata import read_metadata
+from nerdrain.devices import free_memory, used_memory
 from nerdrain.errors import NerdrainError, abbreviate
-from nerdrain.inference.tiling import GRID, Span, blend_tiles, split_side
+from nerdrain.inference.tiling import GRID, Span, blend_tiles, round_up, split_side
 
 Tile = int | Literal["auto"] | None
+Memory = int | str | None
 Kind = TypeVar("Kind", np.ndarray, Image.Image)
-Progress = Callable[[float], object]
+Progress = Callable[[int, int], object]
 
-#: "auto" processes an image whole if pixels times network width is at most this: one megapixel at
-#: width 16. Each unit takes about 100 bytes, in total 1.6 GiB.
-MAX_WHOLE = 2**24
-#: Pixels times network width of a tile of "auto": 720x720 at width 16, 416x416 at width 48.
-MAX_TILE = 2**23
+#: Bytes that the network needs per pixel and channel of `config.width` at its peak, measured by
+#: benchmarks/bench_tiles.py, with a margin.
+UNIT = 150
+#: Bytes that blending needs per pixel of a row of tiles: twice three float32 values.
+BAND = 24
+#: Memory of the network and the blending if `max_memory` is None. It does not depend on the machine
+#: or on the process, so the tiles do not either.
+DEFAULT_MEMORY = 5 * 2**28  # 1.25 GiB
+#: Side of the smallest tile that "auto" chooses.
+SMALLEST = 128
+#: A bound counts the memory in use in steps of 64 MiB, so that runs choose the same tiles, and adds
+#: half a step for memory that the system's allocator keeps.
+STEP = 2**26
 
 
-def tile_size(height: int, width: int, model: nn.Module, tile: Tile = "auto") -> int | None:
+def parse_memory(memory: int | str) -> int:
+    """Read an amount of memory: a number of bytes, or a text such as "1GiB", "800MB" or "2G".
+
+    "2G" and "2GiB" are powers of 1024, "2GB" is a power of 1000.
+
+    Raises:
+        NerdrainError: It is neither.
+    """
+    text = str(memory).strip().lower() if isinstance(memory, int | str) else ""
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?) ?(?:([kmgt])(i?b)?)?", text, re.ASCII)
+    if not match:
+        raise NerdrainError(
+            f"{abbreviate(memory)} is not an amount of memory; give one such as 1GiB or 800MB."
+        )
+    number, prefix, unit = match.groups()
+    base = 1000 if unit == "b" else 1024
+    return int(float(number) * base ** (" kmgt".index(prefix or " ")))
+
+
+def tile_memory(side: int, height: int, width: int, model: nn.Module) -> int:
+    """Estimate the bytes that the network and the blending need for tiles of this side.
+
+    The memory of the network grows with its `config.width` (16 if the model has none).
+    """
+    channels = getattr(getattr(model, "config", None), "width", 16)
+    rows, columns = min(side, round_up(height)), min(side, round_up(width))
+    return int(rows * columns * channels * UNIT + rows * width * BAND)
+
+
+def tile_size(
+    height: int, width: int, model: nn.Module, tile: Tile = "auto", *, budget: int = DEFAULT_MEMORY
+) -> int | None:
     """Return the side of a tile in pixels, or None to process the whole image.
 
-    With "auto" the side depends on the image's size and on the model's `config.width` (16 if it has
-    none), because the memory per pixel grows with it.
+    With "auto" it is the largest side that needs at most `budget` bytes, but at least `SMALLEST`.
 
     Raises:
         NerdrainError: `tile` is neither "auto", None nor a side of at least 16 pixels.
     """
     if tile == "auto":
-        channels = getattr(getattr(model, "config", None), "width", 16)
-        if height * width * channels <= MAX_WHOLE:
-            return None
-        return max(GRID, math.isqrt(MAX_TILE // channels) // GRID * GRID)
+        whole = max(SMALLEST, round_up(max(height, width)))
+        for side in range(whole, SMALLEST - 1, -GRID):
+            if tile_memory(side, height, width, model) <= budget:
+                return None if side == whole else side
+        return SMALLEST
     if tile is None:
         return None
     try:
@@ -69,7 +110,8 @@ class _TileRunner:
         model: nn.Module,
         tile: Tile,
         overlap: int,
-        strength: float = 1.0,
+        max_memory: Memory,
+        strength: float,
         progress: Progress | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
@@ -85,22 +127,45 @@ class _TileRunner:
             ) from None
         if not 0 <= strength <= 1:
             raise NerdrainError(f"strength must be from 0 to 1, not {abbreviate(strength)}.")
+        if max_memory is not None and tile != "auto":
+            raise NerdrainError("give either a tile or max_memory, which chooses the tile.")
         self.model, self.tile, self.strength, self.progress = model, tile, strength, progress
+        self.max_memory = None if max_memory is None else parse_memory(max_memory)
         weight = next(model.parameters(), torch.empty(0))
         self.device, self.dtype = weight.device, weight.dtype
-        self.done, self.count = 0, 1
+        self.images, self.done, self.count = 1, 0, 1
 
-    def layout(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
-        """Return the start and end of the tiles' rows and of their columns."""
-        tile = tile_size(height, width, self.model, self.tile)
+    def layout(
+        self, height: int, width: int, images: int = 1
+    ) -> tuple[list[Span], list[Span], int]:
+        """Return the start and end of the tiles' rows and columns, and the tiles of a batch.
+
+        Call it when the image and the result are in memory, because `max_memory` includes them.
+        """
+        self.images = max(1, images)
+        free, limit = DEFAULT_MEMORY, self.max_memory
+        if limit is not None:
+            free = limit - round_up(used_memory(self.device) + STEP // 2, STEP)
+        tile = tile_size(height, width, self.model, self.tile, budget=free // self.images)
         if tile is None:
-            return [(0, height)], [(0, width)]
+            return [(0, height)], [(0, width)], 1
+        need = tile_memory(tile, height, width, self.model) * self.images
+        if limit is not None and need > free:
+            used, more = (limit - free) >> 20, -(-need >> 20)
+            raise NerdrainError(
+                f"a bound of {limit >> 20} MiB is too small, because {used} MiB are in use and "
+                f"tiles of {tile} pixels need {more} MiB more; allow at least {used + more} MiB."
+            )
         rows, columns = (split_side(n, tile, self.overlap) for n in (height, width))
         self.count = len(rows) * len(columns)
-        return rows, columns
+        if self.device.type != "cuda":
+            return rows, columns, 1
+        if limit is None:
+            free = free_memory(self.device) // 2
+        return rows, columns, max(1, free // need)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Derain a tile."""
+        """Derain a batch of tiles."""
         with torch.inference_mode():
             y = self.model(x.to(self.device, self.dtype))
             y = getattr(y, "full", y)
@@ -117,9 +182,9 @@ class _TileRunner:
             )
         if self.strength < 1:
             y = torch.lerp(x.to(y), y.clamp(0, 1), self.strength)
-        self.done += 1
+        self.done += x.shape[0] // self.images
         if self.progress:
-            self.progress(self.done / self.count)
+            self.progress(self.done, self.count)
         return y
 
 
@@ -129,11 +194,12 @@ def derain_tensor(
     *,
     tile: Tile = "auto",
     overlap: int = 32,
+    max_memory: Memory = None,
     strength: float = 1.0,
 ) -> Float[Tensor, "b 3 h w"]:
     """Derain a batch of RGB images, floating point in [0, 1], on any device.
 
-    The other arguments are those of `derain`. Only single tiles are copied to the model's device.
+    The other arguments are those of `derain`. Only tiles are copied to the model's device.
 
     Returns:
         A new tensor (B, 3, H, W), clamped to [0, 1], with the dtype and device of `x`.
@@ -147,13 +213,15 @@ def derain_tensor(
             f"derain_tensor takes floating-point images (B, 3, H, W), not {x.dtype} "
             f"{tuple(x.shape)}; use `derain` for arrays and PIL images."
         )
-    runner = _TileRunner(model, tile, overlap, strength)
+    runner = _TileRunner(model, tile, overlap, max_memory, strength)
+    x = x.detach()
     if x.numel():
-        refuse_outside(*(float(bound) for bound in x.detach().aminmax()))
-    layout = runner.layout(*x.shape[2:])
-    result = torch.empty_like(x)
+        refuse_outside(*(float(bound) for bound in x.aminmax()))
+    result = x.clone()
+    images, _, height, width = x.shape
+    layout = runner.layout(height, width, images)
     for top, rows in blend_tiles(lambda ys, xs: x[..., slice(*ys), slice(*xs)], runner, *layout):
-        result[..., top : top + rows.shape[2], :] = rows.clamp(0, 1).to(result)
+        result[..., top : top + rows.shape[2], :] = rows.clamp_(0, 1)
     return result
 
 
@@ -163,6 +231,7 @@ def derain(
     *,
     tile: Tile = "auto",
     overlap: int = 32,
+    max_memory: Memory = None,
     strength: float = 1.0,
     progress: Progress | None = None,
 ) -> Kind:
@@ -178,18 +247,24 @@ def derain(
         image: a PIL image, or an array (h, w), (h, w, 1), (h, w, 2: grey and alpha), (h, w, 3) or
             (h, w, 4: RGB and alpha), uint8, uint16 or float in [0, 1].
         model: a `NeRDRain`, or any module whose output is an image or has the field `full`.
-        tile: "auto" derains the image whole if that needs at most about 1.6 GiB (one megapixel for
-            the tiny model); otherwise it uses tiles that need half of that. A number is the side of
-            a tile in pixels, at least 16. None derains an image of any size whole.
+        tile: "auto" chooses the largest tiles, or the whole image, for which the network needs at
+            most about 1.25 GiB. A number is the side of a tile in pixels, at least 16. None derains
+            an image of any size whole. The network's attention uses averages over a whole tile, so
+            results depend a little on the tiles.
         overlap: pixels that neighbouring tiles share, rounded up to a multiple of 16.
+        max_memory: the largest memory of the process, image and result included, in bytes or as
+            "1GiB", "800MB" or "2G"; it chooses the tiles, so leave `tile` at "auto". If the model
+            is on a CUDA GPU, it is the largest memory of all tensors there.
         strength: share of the network's result, from 0 (the image itself) to 1.
-        progress: called after each tile with the finished share of the image, up to 1.
+        progress: called with the number of finished tiles and the number of all, after each batch
+            of tiles. A batch holds more than one tile only on CUDA.
 
     Raises:
         NerdrainError: The image has an invalid type, shape, dtype or range; `model` is not a
-            module; the tiles are too small for the overlap; or the network's result is not finite.
+            module; the tiles are too small for the overlap; `max_memory` is too small for any tile;
+            or the network's result is not finite.
     """
-    runner = _TileRunner(model, tile, overlap, strength, progress)
+    runner = _TileRunner(model, tile, overlap, max_memory, strength, progress)
     if isinstance(image, Image.Image):
         return _derain_pil(image, runner)
     if isinstance(image, np.ma.MaskedArray):
@@ -231,10 +306,12 @@ def _derain_array(image: np.ndarray, runner: _TileRunner) -> np.ndarray:
         return (part / white).permute(2, 0, 1).expand(3, -1, -1)[None]  # (1, 3, h, w)
 
     for top, band in blend_tiles(read, runner, *runner.layout(*planes.shape[:2])):
-        rgb = band[0].clamp(0, 1).permute(1, 2, 0)  # (n, w, 3)
+        rgb = band[0].clamp_(0, 1).permute(1, 2, 0)  # (n, w, 3)
         rows = (rgb if colours == 3 else rgb.mean(2, keepdim=True)).cpu().numpy()
-        if white > 1:
-            rows = np.floor(rows * white + 0.5)
+        if white > 1:  # in place, because a row of tiles of a wide photograph is large
+            rows *= white
+            rows += 0.5
+            np.floor(rows, out=rows)
         result[top : top + len(rows), :, :colours] = rows
     return result.reshape(image.shape)
 
@@ -249,14 +326,16 @@ def _derain_pil(image: Image.Image, runner: _TileRunner) -> Image.Image:
     source = to_plain_mode(turn_upright(image))
     if image.mode in ("CMYK", "LAB"):
         metadata.pop("icc_profile", None)  # it describes the old colour space
-    array = np.asarray(source)
-    if source.mode[0] == "I":  # I;16 in either byte order, or 16 bits stored in 32
+    array, mode = np.asarray(source), source.mode
+    del source  # a copy of the image, which would stay in memory
+    if mode[0] == "I":  # I;16 in either byte order, or 16 bits stored in 32
         check_range(array)
         array = array.astype(np.uint16)
     derained = _derain_array(array, runner)
     if "transparency" in metadata:
         _keep_transparent_value(array, derained, metadata["transparency"])
-    result = Image.fromarray(derained.astype(np.int32) if source.mode == "I" else derained)
+    del array
+    result = Image.fromarray(derained.astype(np.int32) if mode == "I" else derained)
     result.info = metadata
     return result
 

@@ -7,6 +7,7 @@ overlap and are blended with weights that sum to 1 at every pixel (a partition o
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
 import torch
 from jaxtyping import Float
@@ -20,8 +21,9 @@ GRID = 16
 Span = tuple[int, int]
 
 
-def _round_up(n: int) -> int:
-    return -(-n // GRID) * GRID
+def round_up(n: int, step: int = GRID) -> int:
+    """Return the smallest multiple of `step` that is at least n."""
+    return -(-n // step) * step
 
 
 def split_side(length: int, tile: int, overlap: int) -> list[Span]:
@@ -39,7 +41,7 @@ def split_side(length: int, tile: int, overlap: int) -> list[Span]:
     Raises:
         NerdrainError: The tiles are too small for the overlap, or the overlap is negative.
     """
-    tile, overlap = _round_up(tile), _round_up(overlap)
+    tile, overlap = round_up(tile), round_up(overlap)
     if overlap < 0 or tile < max(GRID, 2 * overlap):
         raise NerdrainError(
             f"tiles of {tile} pixels cannot overlap by {overlap} (both in multiples of {GRID}); "
@@ -49,7 +51,7 @@ def split_side(length: int, tile: int, overlap: int) -> list[Span]:
     if length <= tile:
         return [(0, length)]
     count = math.ceil((length - overlap) / (tile - overlap))
-    step = _round_up(math.ceil((length - overlap) / count))
+    step = round_up(math.ceil((length - overlap) / count))
     # The step was rounded up, so fewer pieces may be enough.
     count = math.ceil((length - overlap) / step)
     return [(k * step, min(k * step + step + overlap, length)) for k in range(count)]
@@ -69,9 +71,10 @@ def fade_weights(pieces: list[Span]) -> list[Float[Tensor, " n"]]:
 
 def blend_tiles(
     read: Callable[[Span, Span], Float[Tensor, "b 3 h w"]],
-    predict: Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b 3 h w"]],
+    predict: Callable[[Float[Tensor, "n 3 h w"]], Float[Tensor, "n 3 h w"]],
     rows: list[Span],
     columns: list[Span],
+    batch: int = 1,
 ) -> Iterator[tuple[int, Float[Tensor, "b 3 h w"]]]:
     """Predict all tiles and blend them, from top to bottom.
 
@@ -80,26 +83,42 @@ def blend_tiles(
 
     Args:
         read: returns the image between two rows and two columns.
-        predict: maps a tile to a tile of the same size.
+        predict: maps a batch of tiles to tiles of the same size.
         rows: pieces of the height, from `split_side`.
         columns: pieces of the width.
+        batch: how many tiles of a row to predict at once, at most.
 
     Yields:
         Index of the first row of a band, and its finished rows; all bands together are the image.
+        The caller may change them.
     """
     width = columns[-1][1]
-    across = fade_weights(columns)
+    groups = _group_columns(columns, batch)
     ends = [*(top for top, _ in rows[1:]), rows[-1][1]]  # of the finished rows
     carry: Tensor | None = None  # the part of the previous row of tiles that overlaps this one
     for (top, bottom), down, finished in zip(rows, fade_weights(rows), ends, strict=True):
         band: Tensor | None = None
-        for (left, right), weight in zip(columns, across, strict=True):
-            tile = predict(read((top, bottom), (left, right)))  # (B, 3, h, w)
-            if band is None:
-                band = tile.new_zeros((*tile.shape[:2], bottom - top, width))
-            band[..., left:right] += tile * (down[:, None] * weight).to(tile)
+        for group in groups:
+            tiles = predict(torch.cat([read((top, bottom), span) for span, _ in group]))
+            for tile, ((left, right), across) in zip(
+                tiles.tensor_split(len(group)), group, strict=True
+            ):  # (B, 3, h, w)
+                if band is None:
+                    band = tile.new_zeros((*tile.shape[:2], bottom - top, width))
+                band[..., left:right] += tile * (down[:, None] * across).to(tile)
+            del tiles, tile
         assert band is not None
         if carry is not None:
             band[..., : carry.shape[2], :] += carry
+        carry = band[..., finished - top :, :].clone()  # a view would keep the whole band
         yield top, band[..., : finished - top, :]
-        carry = band[..., finished - top :, :]
+
+
+def _group_columns(columns: list[Span], batch: int) -> list[list[tuple[Span, Tensor]]]:
+    """Neighbouring columns of equal width, at most `batch` together, with their weights."""
+    weighted = zip(columns, fade_weights(columns), strict=True)
+    groups = []
+    for _, equal in groupby(weighted, key=lambda column: len(column[1])):
+        same = list(equal)
+        groups += [same[k : k + batch] for k in range(0, len(same), batch)]
+    return groups

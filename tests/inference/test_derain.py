@@ -18,7 +18,16 @@ from torch.nn import functional as F
 
 from nerdrain import NeRDRain, NeRDRainConfig
 from nerdrain.errors import NerdrainError
-from nerdrain.inference.derain import MAX_TILE, MAX_WHOLE, derain, derain_tensor, tile_size
+from nerdrain.inference.derain import (
+    DEFAULT_MEMORY,
+    SMALLEST,
+    _TileRunner,
+    derain,
+    derain_tensor,
+    parse_memory,
+    tile_memory,
+    tile_size,
+)
 from nerdrain.inference.tiling import split_side
 
 
@@ -259,16 +268,112 @@ def test_tensors_out_of_range(value, message):
 # Tiles
 
 
-def test_auto_is_whole_until_memory_is_short(network):
-    assert tile_size(1024, 1024, SAME) is None  # a megapixel at width 16
-    assert tile_size(1024, 1025, SAME) == 720
-    assert tile_size(2048, 1024, network) is None  # twice that at width 8
-    assert tile_size(10**4, 10**4, network) == 1024
+def test_auto_takes_the_largest_tile_that_fits(network):
     wide = nn.Module()
     wide.config = NeRDRainConfig(width=48)
-    side = tile_size(3000, 4000, wide)
-    assert side == 416 and side**2 * 48 <= MAX_TILE < MAX_WHOLE
+    sides = {}
+    for model, width in ((network, 8), (SAME, 16), (wide, 48)):
+        side = sides[width] = tile_size(3000, 4000, model)
+        assert side % 16 == 0
+        fits, larger = (tile_memory(n, 3000, 4000, model) for n in (side, side + 16))
+        assert fits <= DEFAULT_MEMORY < larger
+        assert tile_size(side, side, model) is None  # a photograph of that size is taken whole
+        assert tile_size(3000, 4000, model, budget=0) == SMALLEST
+    assert sides[8] > sides[16] > sides[48]
     assert tile_size(9, 9, SAME, 64) == 64 and tile_size(9000, 9000, SAME, None) is None
+
+
+def test_memory_of_a_tile_by_hand(network):
+    assert tile_memory(160, 990, 4000, network) == 160 * 160 * 8 * 150 + 160 * 4000 * 24
+    assert tile_memory(2000, 99, 40, SAME) == 112 * 48 * 16 * 150 + 112 * 40 * 24  # the whole image
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        (12, 12),
+        ("12", 12),
+        ("1GiB", 2**30),
+        ("2G", 2**31),
+        ("800MB", 800_000_000),
+        ("1.5 gib", 3 * 2**29),
+        ("10k", 10240),
+        ("3TB", 3 * 10**12),
+    ],
+)
+def test_amounts_of_memory(text, amount):
+    assert parse_memory(text) == amount
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GiB", "1Gi", "1e9", "GiB", "1 2", 1.5, True, "1B"])
+def test_invalid_amounts_of_memory(text):
+    with pytest.raises(NerdrainError, match="is not an amount of memory; give one such as 1GiB"):
+        derain(np.zeros((4, 4)), SAME, max_memory=text)
+
+
+def test_a_bound_on_the_memory_chooses_the_tiles(network, monkeypatch):
+    monkeypatch.setattr("nerdrain.inference.derain.used_memory", lambda device: 100 * 2**20)
+    image, seen = random_array((300, 400, 3), np.uint8), []
+
+    def tiles(memory: int | str, images: int = 1) -> int:
+        seen.clear()
+        network.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[-1]))
+        x = torch.from_numpy(image / 255).float().permute(2, 0, 1).expand(images, -1, -1, -1)
+        derain_tensor(x, network, max_memory=memory)
+        return max(seen)
+
+    # 100 MiB in use, and half of 64 more, count as 192, and 40 MiB are left for a tile.
+    side = tile_size(300, 400, network, budget=40 * 2**20)
+    assert 128 < side < 300
+    assert split_side(400, side, 32)[0][1] == tiles("232MiB")
+    assert tiles("1GiB") == 400
+    assert tiles("272MiB", images=2) == tiles("232MiB")  # each image of a batch needs its own
+    message = (
+        r"a bound of 196 MiB is too small, because 192 MiB are in use and tiles of 128 pixels need "
+        r"20 MiB more; allow at least 212 MiB\."
+    )
+    with pytest.raises(NerdrainError, match=message):
+        derain(image, network, max_memory="196MiB")
+    assert tiles("212MiB") <= 128
+    with pytest.raises(NerdrainError, match="either a tile or max_memory"):
+        derain(image, network, tile=64, max_memory="1GiB")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's peak memory")
+def test_the_bound_is_kept():
+    code = """
+import numpy as np, torch
+torch.set_num_threads(1)
+from nerdrain import load_model
+from nerdrain.devices import peak_memory_mib, used_memory
+from nerdrain.inference import derain as module
+image = np.random.default_rng(0).integers(0, 256, (256, 400, 3), dtype=np.uint8)
+model = load_model("nerd-rain-tiny")
+module.derain(image[:64, :64], model)
+before, tiles = used_memory(), []
+bound = before + 180 * 2**20
+module.derain(image, model, max_memory=bound, progress=lambda *t: tiles.append(t))
+assert 1 < len(tiles) < 9, tiles
+print(bound / 2**20 - peak_memory_mib())
+"""
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert 0 < float(out.stdout) < 150
+
+
+def test_tiles_of_a_batch_on_a_gpu(monkeypatch):
+    """Only the plan: the tests of the blending check that batches give the same image."""
+    monkeypatch.setattr("nerdrain.inference.derain.used_memory", lambda device: 0)
+    monkeypatch.setattr("nerdrain.inference.derain.free_memory", lambda device: 2**30)
+    need = tile_memory(256, 1000, 1000, SAME)
+    for device, tile, memory, batch in (
+        ("cpu", 256, None, 1),
+        ("cuda", 256, None, 2**29 // need),  # half of the free memory
+        ("cuda", None, None, 1),
+        ("cuda", "auto", "100MiB", 1),
+    ):
+        runner = _TileRunner(SAME, tile, 32, memory, 1.0)
+        runner.device = torch.device(device)
+        assert runner.layout(1000, 1000)[2] == batch
 
 
 @pytest.mark.parametrize("tile", [0, 8, -64, "big", 99.5])
@@ -304,14 +409,18 @@ def test_tiles_of_a_blur_are_the_blur():
 
 
 def test_progress_counts_tiles():
-    shares = []
+    calls = []
+
+    def progress(*numbers):
+        calls.append(numbers)
+
     image = np.zeros((100, 150), np.uint8)
-    derain(Image.fromarray(image), SAME, tile=64, overlap=16, progress=shares.append)
+    derain(Image.fromarray(image), SAME, tile=64, overlap=16, progress=progress)
     count = len(split_side(100, 64, 16)) * len(split_side(150, 64, 16))
-    np.testing.assert_allclose(shares, np.arange(1, count + 1) / count)
-    shares.clear()
-    derain(image, SAME, progress=shares.append)
-    assert shares == [1]
+    assert calls == [(k, count) for k in range(1, count + 1)]
+    calls.clear()
+    derain(image, SAME, progress=progress)
+    assert calls == [(1, 1)]
 
 
 def border_step(network: nn.Module, x: Tensor, overlap: int) -> float:

@@ -79,6 +79,31 @@ def test_the_blend_of_an_identity_is_the_image(height, width, tile, overlap):
     torch.testing.assert_close(torch.cat([band for _, band in bands], 2), x)
 
 
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 5), st.integers(0, 2))
+def test_batches_of_tiles_give_the_same_blend(height, width, batch, images):
+    x = torch.rand(images, 3, height, width, generator=torch.Generator().manual_seed(width))
+    layout = split_side(height, 64, 16), split_side(width, 64, 16)
+    sizes = []
+
+    def predict(tiles):
+        sizes.append(len(tiles))
+        return tiles * tiles.mean((1, 2, 3), keepdim=True)  # depends on the tile
+
+    def blend(most):
+        bands = blend_tiles(lambda ys, xs: x[..., slice(*ys), slice(*xs)], predict, *layout, most)
+        return torch.cat([band for _, band in bands], 2)
+
+    one = blend(1)
+    assert set(sizes) == {images}
+    sizes.clear()
+    assert torch.equal(blend(batch), one)
+    columns = [end - start for start, end in layout[1]]
+    full = columns[:-1] if columns[-1] != columns[0] else columns  # only the last can be shorter
+    calls = math.ceil(len(full) / batch) + len(columns) - len(full)
+    assert len(sizes) == calls * len(layout[0])
+    assert max(sizes) == images * min(batch, len(full))
+
+
 def test_the_blend_of_disagreeing_tiles_is_a_ramp():
     seen = iter([torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64)])
     ((top, band),) = blend_tiles(
