@@ -116,11 +116,11 @@ def list_names(names: Sequence[str], limit: int = 3) -> str:
     return ", ".join(names[:limit]) + more
 
 
-def note_unread(sources: Iterable[Path], recursive: bool = False) -> None:
+def note_unread(sources: Iterable[Path], recursive: bool = False, hint: str = "") -> None:
     """Print on stderr which subfolders and other files of folders are not read.
 
     Sources that are files, and hidden files in the folders, do not count. With `recursive`,
-    subfolders are read, and the files in them count too.
+    subfolders are read, and the files in them count too. `hint` says how to read the subfolders.
     """
     folders, files = [], []
     for source in sources:
@@ -137,7 +137,7 @@ def note_unread(sources: Iterable[Path], recursive: bool = False) -> None:
         if names
     ]
     if parts:
-        say(f"note: not read: {', '.join(parts)}.", err=True)
+        say(f"note: not read: {', '.join(parts)}{hint if folders else ''}.", err=True)
 
 
 def identify(path: Path) -> set[object]:
@@ -157,12 +157,16 @@ def protect_inputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
             raise NerdrainError(f"{output} is an input and is not overwritten; choose another.")
 
 
-def check_free(target: Path, overwrite: bool) -> None:
-    """Refuse an output that is a folder, or that exists if `overwrite` is false."""
+def check_free(target: Path, overwrite: bool, *, skippable: bool = False) -> None:
+    """Refuse an output that is a folder, or that exists if `overwrite` is false.
+
+    `skippable` says that the command has the option ``--skip-existing``.
+    """
     if target.is_dir():
         raise NerdrainError(f"{target} is a folder; name a file.")
     if os.path.lexists(target) and not overwrite:
-        raise NerdrainError(f"{target} exists; give --overwrite to replace it.")
+        keep = ", or --skip-existing to keep it" if skippable else ""
+        raise NerdrainError(f"{target} exists; give --overwrite to replace it{keep}.")
 
 
 @dataclass
@@ -173,6 +177,35 @@ class Outcome:
     status: str = "failed"
     error: str = ""
     notes: list[str] = field(default_factory=list)
+    detail: str = ""  #: what was done, for ``--verbose``
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Do a step of the work on the file, and keep its error as a sentence."""
+        try:
+            yield
+        except Exception as error:
+            text = as_sentence(error)
+            shown = " ".join(str(self.source).split())
+            self.error = text if self.source.name in text else f"{shown}: {text}"
+            self.status = "failed"
+
+    @contextlib.contextmanager
+    def note_warnings(self) -> Iterator[None]:
+        """Keep each `ImageWarning` of a step as a note.
+
+        Python stores its filters of warnings per process, so only one thread may use this method.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ImageWarning)
+            try:
+                yield
+            finally:
+                self.notes += [
+                    " ".join(str(each.message).split())
+                    for each in caught
+                    if issubclass(each.category, ImageWarning)
+                ]
 
 
 class Batch:
@@ -184,11 +217,14 @@ class Batch:
         title: the work, e.g. "deraining".
         count: number of files.
         quiet: print errors only.
+        verbose: print the detail of each file.
         hint: how to go on after Ctrl-C.
     """
 
-    def __init__(self, title: str, count: int, *, quiet: bool = False, hint: str = "") -> None:
-        self.count, self.quiet, self.hint = count, quiet, hint
+    def __init__(
+        self, title: str, count: int, *, quiet: bool = False, verbose: bool = False, hint: str = ""
+    ) -> None:
+        self.count, self.quiet, self.verbose, self.hint = count, quiet, verbose, hint
         self.outcomes: list[Outcome] = []
         console = Console(stderr=True)
         self._bar = Progress(
@@ -215,36 +251,33 @@ class Batch:
         """Print a line to stderr, above the bar."""
         self._bar.console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
-    def progress(self, share: float) -> None:
-        """Show which share (0 to 1) of the current file is done."""
-        self._bar.update(self._task, completed=len(self.outcomes) + share)
+    def progress(self, source: Path, share: float = 0) -> None:
+        """Show the current file, and which share (0 to 1) of it is done."""
+        description = f"{self._title} {escape(printable(source.name))}"
+        done = len(self.outcomes) + share
+        self._bar.update(self._task, description=description, completed=done)
 
     @contextlib.contextmanager
-    def file(self, source: Path) -> Iterator[Outcome]:
-        """Do the work on one file: print and count an error, print an `ImageWarning` as a note.
-
-        The work may set the outcome's status to "skipped".
-        """
+    def file(self, source: Path) -> Iterator[None]:
+        """Do the work on one file, and record its outcome."""
         outcome = Outcome(source)
-        self._bar.update(self._task, description=f"{self._title} {escape(printable(source.name))}")
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ImageWarning)
-            try:
-                yield outcome
-                if outcome.status != "skipped":
-                    outcome.status = "done"
-            except Exception as error:
-                text = as_sentence(error)
-                shown = " ".join(str(source).split())
-                outcome.error = text if source.name in text else f"{shown}: {text}"
-                self.say(f"nerdrain: {outcome.error}")
+        self.progress(source)
+        with outcome.attempt(), outcome.note_warnings():
+            yield
+            outcome.status = "done"
+        self.record(outcome)
+
+    def record(self, outcome: Outcome) -> None:
+        """Count a file whose work has ended, and print its error and its notes."""
+        if outcome.error:
+            self.say(f"nerdrain: {outcome.error}")
         self.outcomes.append(outcome)
-        for each in caught:
-            if issubclass(each.category, ImageWarning):
-                outcome.notes.append(" ".join(str(each.message).split()))
-                if not self.quiet:
-                    self.say(f"note: {outcome.notes[-1]}")
-        self.progress(0)
+        if self.verbose and outcome.status != "failed":
+            self.say(f"{outcome.source}: {outcome.detail or outcome.status}")
+        if not self.quiet:
+            for note in outcome.notes:
+                self.say(f"note: {note}")
+        self.progress(outcome.source)
 
     def finish(self, summary: str, out: Path, *, err: bool = False) -> None:
         """Print `summary` and the counts, and exit with code 1 if a file failed.

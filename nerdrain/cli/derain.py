@@ -5,16 +5,20 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec, TypeVar
 
 import typer
 
 from nerdrain.cli.console import (
     STREAM,
     Batch,
+    Outcome,
     check_free,
     note_unread,
     parse_path,
@@ -31,9 +35,15 @@ from nerdrain.files import (
 )
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from nerdrain.model.network import NeRDRain
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 FORMATS = [suffix[1:] for suffix in IMAGE_SUFFIXES if suffix not in (".jpeg", ".tiff")]
+LOSSY = (".avif", ".jpeg", ".jpg", ".webp")  #: suffixes of the formats with a quality
 NETWORK, FILES, REPORT = "Network", "Files", "Report"  # panels of the help
 
 
@@ -53,7 +63,11 @@ def derain(
     ],
     model: Annotated[
         str,
-        typer.Option(help="A shipped model, or a model's file.", rich_help_panel=NETWORK),
+        typer.Option(
+            help="A shipped model or a model's file; default: nerd-rain-tiny.",
+            show_default=False,
+            rich_help_panel=NETWORK,
+        ),
     ] = "nerd-rain-tiny",
     device: Annotated[
         str | None,
@@ -64,25 +78,46 @@ def derain(
     strength: Annotated[
         float,
         typer.Option(
-            metavar="0..1", min=0, max=1, help="From 0 (no change) to 1.", rich_help_panel=NETWORK
+            metavar="0..1",
+            min=0,
+            max=1,
+            help="From 0 (no change) to 1; default: 1.",
+            show_default=False,
+            rich_help_panel=NETWORK,
         ),
     ] = 1.0,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Largest memory, e.g. 1GiB or 800MB; chooses the tiles.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
     tile: Annotated[
         str,
         typer.Option(
             metavar="auto|whole|PIXELS",
-            help="Side of the tiles; smaller needs less memory.",
+            help="Side of the tiles; default: auto.",
+            show_default=False,
             rich_help_panel=NETWORK,
         ),
     ] = "auto",
     overlap: Annotated[
         int,
         typer.Option(
-            metavar="PIXELS", min=0, help="Pixels that tiles share.", rich_help_panel=NETWORK
+            metavar="PIXELS",
+            min=0,
+            help="Pixels that tiles share; default: 32.",
+            show_default=False,
+            rich_help_panel=NETWORK,
         ),
     ] = 32,
     recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Search subfolders.", rich_help_panel=FILES)
+        bool,
+        typer.Option(
+            "--recursive", "-r", help="Search and keep subfolders.", rich_help_panel=FILES
+        ),
     ] = False,
     file_format: Annotated[
         str | None,
@@ -99,7 +134,7 @@ def derain(
             metavar="1..100",
             min=1,
             max=100,
-            help="Of jpg, webp and avif; 95, avif 90.",
+            help="Of jpg, webp, avif; default 95, avif 90.",
             rich_help_panel=FILES,
         ),
     ] = None,
@@ -108,10 +143,18 @@ def derain(
     ] = False,
     skip_existing: Annotated[
         bool,
-        typer.Option("--skip-existing", help="Do only what is missing.", rich_help_panel=FILES),
+        typer.Option(
+            "--skip-existing", help="Do what is missing, as after Ctrl-C.", rich_help_panel=FILES
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list the files.", rich_help_panel=REPORT)
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Print a line for each photograph.", rich_help_panel=REPORT
+        ),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=REPORT)
@@ -133,20 +176,41 @@ def derain(
     """
     if overwrite and skip_existing:
         raise typer.BadParameter("--overwrite and --skip-existing exclude each other.")
+    if quiet and verbose:
+        raise typer.BadParameter("--quiet and --verbose exclude each other.")
     if out == STREAM and (as_json or dry_run or sys.stdout.isatty()):
         raise NerdrainError("standard output takes only the image here; give -o a file.")
     size = parse_tile(tile)
+    if max_memory is not None and size != "auto":
+        raise typer.BadParameter("--tile and --max-memory exclude each other.")
     suffix = parse_format(file_format)
     photographs = plan_outputs(inputs, out, suffix, recursive)
+    check_quality(quality, photographs)
     if not quiet:
-        note_unread(inputs, recursive)
-    work = Work(photographs, out, suffix, quality, overwrite, skip_existing, quiet, as_json)
+        note_unread(inputs, recursive, hint="; give -r to search subfolders")
     if dry_run:
-        work.list_files()
-    elif skip_existing and all(map(os.path.lexists, photographs)):
-        work.run(None, f"Derained with {model}")
-    else:
-        work.run(Network(model, device, size, overlap, strength), f"Derained with {model}")
+        list_files(photographs, as_json)
+        return
+    network = None
+    if not (skip_existing and all(map(os.path.lexists, photographs))):
+        network = Network(model, device, size, overlap, max_memory, strength)
+    for folder in {target.parent for target in photographs}:
+        remove_leftovers(folder)
+    start = time.perf_counter()
+    batch = Batch(
+        *("deraining", len(photographs)),
+        quiet=quiet or as_json,
+        verbose=verbose,
+        hint="give --skip-existing to go on",
+    )
+    with batch:
+        files = Files(photographs, suffix, quality, overwrite, skip_existing)
+        derain_files(files, network, batch)
+    seconds = time.perf_counter() - start
+    if as_json:
+        print_json(photographs, batch, seconds, network)
+    where = f" on {network.device} in {seconds:.1f} s" if network else ""
+    batch.finish(f"Derained with {model}{where}", out, err=out == STREAM)
 
 
 class Network:
@@ -158,127 +222,203 @@ class Network:
         device: str | None,
         tile: int | Literal["auto"] | None,
         overlap: int,
+        max_memory: str | None,
         strength: float,
     ) -> None:
         from nerdrain.checkpoints.weights import load_model
         from nerdrain.devices import pick_device
-        from nerdrain.inference.derain import tile_size
+        from nerdrain.inference.derain import parse_memory, tile_size
         from nerdrain.inference.tiling import split_side
 
+        memory = None if max_memory is None else parse_memory(max_memory)
         self.device = pick_device(device)
         self.model: NeRDRain = load_model(model, self.device)
-        self.tile, self.overlap, self.strength = tile, overlap, strength
+        self.tile, self.overlap, self.max_memory, self.strength = tile, overlap, memory, strength
         # Refuse tiles that do not fit their overlap now, and not at the first large photograph.
-        if side := tile_size(2**30, 2**30, self.model, tile):
+        if side := tile_size(10**4, 10**4, self.model, tile):
             split_side(side, side, overlap)
+
+    def derain(self, job: "Job", batch: Batch) -> None:
+        """Replace the photograph of a job by its result, and describe the work."""
+        from nerdrain.inference.derain import derain as derain_image
+
+        counts = [0]
+
+        def progress(done: int, count: int) -> None:
+            counts[0] = count
+            batch.progress(job.outcome.source, done / count)
+
+        assert job.image is not None
+        width, height = job.image.size
+        start = time.perf_counter()
+        job.image = derain_image(
+            job.image,
+            self.model,
+            tile=self.tile,
+            overlap=self.overlap,
+            max_memory=self.max_memory,
+            strength=self.strength,
+            progress=progress,
+        )
+        seconds = time.perf_counter() - start
+        tiles = f"{counts[0]} tiles" if counts[0] > 1 else "whole"
+        job.outcome.detail = f"{width}x{height}, {tiles}, {seconds:.1f} s on {self.device}"
+
+
+@dataclass
+class Job:
+    """A photograph on its way from its file to the file of its result."""
+
+    target: Path
+    outcome: Outcome
+    image: "Image.Image | None" = None  #: the photograph, then the result
+    format: str | None = None  #: Pillow's name of the photograph's format
 
 
 @dataclass(frozen=True)
-class Work:
-    """The photographs of one call of the command, where they go, and how it reports."""
+class Files:
+    """The photographs of one call of the command, and how their results are written."""
 
     photographs: Mapping[Path, Path]  #: the photographs by output
-    out: Path
     suffix: str | None
     quality: int | None
     overwrite: bool
     skip_existing: bool
-    quiet: bool
-    as_json: bool
-
-    def run(self, network: Network | None, summary: str) -> None:
-        """Derain all photographs and report; without network, all of them exist."""
-        for folder in {target.parent for target in self.photographs}:
-            remove_leftovers(folder)
-        start = time.perf_counter()
-        quiet = self.quiet or self.as_json
-        batch = Batch(
-            *("deraining", len(self.photographs)),
-            quiet=quiet,
-            hint="give --skip-existing to go on",
-        )
-        with batch:
-            for target, source in self.photographs.items():
-                with batch.file(source) as outcome:
-                    if network is None or self.exists(target):
-                        outcome.status = "skipped"
-                        continue
-                    try:
-                        self.derain_file(source, target, network, batch)
-                    except NerdrainError:
-                        if not self.exists(target):  # another process was faster
-                            raise
-                        outcome.status = "skipped"
-        seconds = time.perf_counter() - start
-        if self.as_json:
-            self.print_json(batch, seconds, network)
-        if network:
-            summary = f"{summary} on {network.device} in {seconds:.1f} s"
-        batch.finish(summary, self.out, err=self.out == STREAM)
 
     def exists(self, target: Path) -> bool:
         """Whether a result exists and is to be skipped."""
         return self.skip_existing and target != STREAM and os.path.lexists(target)
 
-    def derain_file(self, source: Path, target: Path, network: Network, batch: Batch) -> None:
-        """Read, derain and write one photograph."""
-        from nerdrain.data.images import encode_image, format_of, load_image, save_image
-        from nerdrain.inference.derain import derain as derain_image
+    def read(self, target: Path, source: Path) -> Job:
+        """Read a photograph; its job has no image if that fails or if the result exists."""
+        from nerdrain.data.images import load_image
 
-        if target != STREAM:
-            check_free(target, self.overwrite)
-        if source == STREAM:
-            image = load_image(io.BytesIO(sys.stdin.buffer.read()))
+        job = Job(target, Outcome(source))
+        with job.outcome.attempt(), job.outcome.note_warnings():
+            if self.exists(target):
+                job.outcome.status = "skipped"
+                return job
+            if target != STREAM:
+                check_free(target, self.overwrite, skippable=True)
+            if source == STREAM:
+                job.image = load_image(io.BytesIO(sys.stdin.buffer.read()))
+            else:
+                job.image = load_image(source)
+            job.format = job.image.format
+        return job
+
+    def write(self, job: Job) -> Job:
+        """Write the result of a job, completely or not at all; without a result, do nothing."""
+        from nerdrain.data.images import save_image
+
+        if job.image is None:
+            return job
+        with job.outcome.attempt(), job.outcome.note_warnings():
+            try:
+                if job.target == STREAM:
+                    sys.stdout.buffer.write(self.encode(job.image, job.format))
+                    sys.stdout.buffer.flush()
+                else:
+                    overwrite, quality = self.overwrite, self.quality
+                    save_image(job.image, job.target, overwrite=overwrite, quality=quality)
+                job.outcome.status = "done"
+            except NerdrainError:
+                if not self.exists(job.target):  # another process was faster
+                    raise
+                job.outcome.status = "skipped"
+        job.image = None  # the job outlives the memory that it needs
+        return job
+
+    def encode(self, image: "Image.Image", own: str | None) -> bytes:
+        """Encode a result for standard output, in the photograph's own format if possible."""
+        from nerdrain.data.images import encode_image, format_of
+
+        if self.suffix:
+            kind = format_of(Path(f"a{self.suffix}"))
         else:
-            image = load_image(source)
-        dry = derain_image(
-            image,
-            network.model,
-            tile=network.tile,
-            overlap=network.overlap,
-            strength=network.strength,
-            progress=batch.progress,
-        )
-        if target != STREAM:
-            save_image(dry, target, overwrite=self.overwrite, quality=self.quality)
-            return
-        known = {format_of(Path(f"a.{name}")) for name in FORMATS if name != "avif"} | {"AVIF"}
-        own = image.format if image.format in known else "PNG"
-        kind = format_of(Path(f"a{self.suffix}")) if self.suffix else own
-        content = encode_image(dry, kind or "PNG", quality=self.quality, name="standard output")
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+            known = {format_of(Path(f"a.{name}")) for name in FORMATS if name != "avif"} | {"AVIF"}
+            kind = own if own in known else "PNG"
+        return encode_image(image, kind, quality=self.quality, name="standard output")
 
-    def list_files(self) -> None:
-        """Print which photograph would become which file."""
-        states = {
-            target: "exists" if os.path.lexists(target) else "new" for target in self.photographs
-        }
-        if self.as_json:
-            files = [
-                {"input": str(source), "output": str(target), "status": states[target]}
-                for target, source in self.photographs.items()
-            ]
-            say(json.dumps({"files": files}))
-            return
-        for target, source in self.photographs.items():
-            say(f"{source} -> {target}" + " (exists)" * (states[target] == "exists"))
 
-    def print_json(self, batch: Batch, seconds: float, network: Network | None) -> None:
-        """Print counts, and the outcome of each photograph, as one JSON object."""
+class Now(Executor):
+    """Does the work at once, in the same thread."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Do the work and return its result; an exception is raised at once."""
+        future: Future[T] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def derain_files(files: Files, network: Network | None, batch: Batch) -> None:
+    """Derain all photographs and record their outcomes in order; without network, all exist.
+
+    While the network computes, one thread reads the next photograph and writes the last result. If
+    the command is stopped, the thread ends this work first. With a bound on the memory of the CPU
+    everything is done in turn, so that only one photograph is in memory.
+    """
+    items = list(files.photographs.items())
+    bounded = network and network.max_memory is not None and network.device.type == "cpu"
+    ahead = len(items) > 1 and not bounded
+    writes: deque[Future[Job]] = deque()  # at most one
+
+    def record_finished() -> None:
+        while writes and writes[0].done():
+            batch.record(writes.popleft().result().outcome)
+
+    with ThreadPoolExecutor(1) if ahead else Now() as worker:
+        try:
+            read: Future[Job] | None = None
+            for item, following in zip_longest(items, items[1:]):
+                job = (read or worker.submit(files.read, *item)).result()
+                read = worker.submit(files.read, *following) if ahead and following else None
+                batch.progress(job.outcome.source)
+                if job.image and network:
+                    with job.outcome.attempt():
+                        network.derain(job, batch)
+                    if job.outcome.error:
+                        job.image = None
+                wait(writes)
+                record_finished()
+                writes.append(worker.submit(files.write, job))
+                record_finished()
+        finally:
+            wait(writes)
+            record_finished()
+
+
+def list_files(photographs: Mapping[Path, Path], as_json: bool) -> None:
+    """Print which photograph would become which file."""
+    states = {t: "exists" if os.path.lexists(t) else "new" for t in photographs}
+    if as_json:
         files = [
-            {
-                "input": str(outcome.source),
-                "output": str(target),
-                "status": outcome.status,
-                "error": outcome.error or None,
-                "notes": outcome.notes,
-            }
-            for target, outcome in zip(self.photographs, batch.outcomes, strict=True)
+            {"input": str(source), "output": str(target), "status": states[target]}
+            for target, source in photographs.items()
         ]
-        counts = {status: batch.number(status) for status in ("done", "skipped", "failed")}
-        device = str(network.device) if network else None
-        say(json.dumps({"seconds": round(seconds, 3), "device": device, **counts, "files": files}))
+        say(json.dumps({"files": files}))
+        return
+    for target, source in photographs.items():
+        say(f"{source} -> {target}" + " (exists)" * (states[target] == "exists"))
+
+
+def print_json(
+    targets: Iterable[Path], batch: Batch, seconds: float, network: Network | None
+) -> None:
+    """Print counts, and the outcome of each photograph, as one JSON object."""
+    files = [
+        {
+            "input": str(outcome.source),
+            "output": str(target),
+            "status": outcome.status,
+            "error": outcome.error or None,
+            "notes": outcome.notes,
+        }
+        for target, outcome in zip(targets, batch.outcomes, strict=True)
+    ]
+    counts = {status: batch.number(status) for status in ("done", "skipped", "failed")}
+    device = str(network.device) if network else None
+    say(json.dumps({"seconds": round(seconds, 3), "device": device, **counts, "files": files}))
 
 
 def parse_tile(text: str) -> int | Literal["auto"] | None:
@@ -353,6 +493,15 @@ def _check_output(out: Path, one_photo: bool, is_file: bool, suffix: str | None)
         )
     if suffix and is_file and out != STREAM and not _same_format(out.suffix, suffix):
         raise NerdrainError(f"{out} is not a {suffix[1:]} file; leave out --format.")
+
+
+def check_quality(quality: int | None, targets: Iterable[Path]) -> None:
+    """Raise an error if ``--quality`` would change no result."""
+    if quality and not any(t == STREAM or t.suffix.lower() in LOSSY for t in targets):
+        raise NerdrainError(
+            "--quality is for jpg, webp and avif, and no result has such a format; leave it out, "
+            "or choose a format."
+        )
 
 
 def _find_photographs(

@@ -62,7 +62,7 @@ def rain(
         for name, path in photos.items():
             with batch.file(path):
                 rainy_file, clean_file = pairs[name]
-                check_free(rainy_file, overwrite)
+                check_free(rainy_file, overwrite, skippable=True)
                 photo = read_image(path)
                 # Seeded by the name, so a new photograph does not change the rain of the others.
                 rng = np.random.default_rng([seed, zlib.crc32(name.encode())])

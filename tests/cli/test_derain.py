@@ -1,10 +1,12 @@
 """`nerdrain derain`: files in, files out, and the options."""
 
+import importlib
 import io
 import json
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +68,7 @@ def test_existing_files_are_replaced_only_when_asked(tmp_path, model, succeeds, 
     existing = photo(out / "a.png")
     before = existing.read_bytes()
     text = fails("derain", source, "-o", out, "--model", model)
-    assert "exists; give --overwrite to replace it." in text
+    assert "exists; give --overwrite to replace it, or --skip-existing to keep it." in text
     assert existing.read_bytes() == before
     succeeds("derain", source, "-o", out, "--model", model, "--overwrite")
     assert existing.read_bytes() != before
@@ -135,10 +137,18 @@ def test_bad_options(tmp_path, model, fails_in_a_sentence, fails, photo):
     assert "at least 16 pixels, not 7" in fails_in_a_sentence(*arguments, model, "--tile", 7)
     for options, problem in (
         (("--tile", 32), "tiles of 32 pixels cannot overlap by 32"),
-        (("--overlap", 999), "tiles of 1440 pixels cannot overlap by 1008"),
+        (("--overlap", 999), "tiles of 1296 pixels cannot overlap by 1008"),
     ):
         text = fails_in_a_sentence(*arguments, model, *options)
         assert problem in text and "give tiles of at least" in text
+    for memory, problem in (
+        ("much", "'much' is not an amount of memory; give one such as 1GiB or 800MB."),
+        ("1MiB", "a bound of 1 MiB is too small, because "),
+    ):
+        text = fails(*arguments, model, "--max-memory", memory)
+        assert problem in text
+    text = fails(*arguments, model, "--max-memory", "1GiB", "--tile", 64, code=2)
+    assert "--tile and --max-memory exclude each other" in text
     assert "no such model file" in fails_in_a_sentence("derain", source, "-o", out, "--model", "x")
     assert "is not a valid device name" in fails_in_a_sentence(
         "derain", source, "-o", out, "--device", "gpuu"
@@ -300,6 +310,8 @@ def test_format_and_quality(tmp_path, model, succeeds, fails, fails_in_a_sentenc
     assert text == "nerdrain: b.png is not a jpg file; leave out --format.\n"
     assert "there is no format 'xyz'" in fails(*arguments, "-o", out, "--format", "xyz", code=2)
     assert "--quality" in fails(*arguments, "-o", out, "--quality", 101, code=2)
+    text = fails_in_a_sentence("derain", "a.png", "-o", "b.png", "--quality", 80)
+    assert text.startswith("nerdrain: --quality is for jpg, webp and avif, and no result has such")
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
@@ -354,6 +366,128 @@ def test_quiet(tmp_path, model, run, photo):
     assert result.stderr.count("exists; give --overwrite") == 4
 
 
+def test_verbose(tmp_path, model, run, photo, fails):
+    photo(tmp_path / "in" / "a.png", 90, 70)
+    photo(tmp_path / "in" / "b.png", 40, 30)
+    (tmp_path / "in" / "c.png").write_bytes(b"no image")
+    photo(tmp_path / "in" / "d.png")
+    photo(tmp_path / "out" / "d.png")
+    arguments = ("derain", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    arguments += ("--tile", 64, "--overlap", 16, "--device", "cpu", "-v")
+    lines = run(*arguments, "--skip-existing").stderr.splitlines()
+    assert re.fullmatch(r"\S*a\.png: 70x90, 4 tiles, [\d.]+ s on cpu", lines[0])
+    assert re.fullmatch(r"\S*b\.png: 30x40, whole, [\d.]+ s on cpu", lines[1])
+    assert "c.png is not an image" in lines[2]
+    assert lines[3].endswith("d.png: skipped")
+    assert "--quiet and --verbose exclude" in fails(*arguments, "-q", code=2)
+
+
+class Recorder:
+    """Records when photographs are read, derained and written, and by which thread."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[str] = []
+        self.threads: dict[str, set[int]] = {}
+        self.reading = {name: threading.Event() for name in "abcd"}
+        self.writing = {name: threading.Event() for name in "abcd"}
+        self.wrap(monkeypatch, "nerdrain.data.images.load_image", self.reading)
+        self.wrap(monkeypatch, "nerdrain.data.images.save_image", self.writing)
+
+    def wrap(self, monkeypatch, target: str, done: dict[str, threading.Event]) -> None:
+        module, _, function = target.rpartition(".")
+        original = getattr(importlib.import_module(module), function)
+
+        def record(*arguments, **options):
+            try:
+                return original(*arguments, **options)
+            finally:
+                path = next(a for a in arguments if isinstance(a, Path))
+                self.threads.setdefault(function, set()).add(threading.get_ident())
+                self.events.append(f"{function[:4]} {path.stem}")
+                done[path.stem].set()
+
+        monkeypatch.setattr(target, record)
+
+
+def test_files_are_read_and_written_while_the_network_computes(
+    tmp_path, model, run, photo, monkeypatch
+):
+    for name in "abcd":
+        photo(tmp_path / "in" / f"{name}.png")
+    recorder = Recorder(monkeypatch)
+    from nerdrain.inference import derain as module
+
+    derain_image, names = module.derain, iter("abcd")
+
+    def compute(image, *arguments, **options):
+        name = next(names)
+        if name != "d":
+            assert recorder.reading[chr(ord(name) + 1)].wait(60), "the next is not read"
+        if name != "a":
+            assert recorder.writing[chr(ord(name) - 1)].wait(60), "the last is not written"
+        recorder.events.append(f"net {name}")
+        return derain_image(image, *arguments, **options)
+
+    monkeypatch.setattr(module, "derain", compute)
+    result = run("derain", tmp_path / "in", "-o", tmp_path / "out", "--model", model, "-v")
+    assert result.exit_code == 0, result.output
+    assert recorder.events == [
+        *("load a", "load b", "net a", "save a", "load c", "net b"),
+        *("save b", "load d", "net c", "save c", "net d", "save d"),
+    ]
+    assert recorder.threads["load_image"] == recorder.threads["save_image"]
+    assert len(recorder.threads["load_image"] | {threading.get_ident()}) == 2
+    assert re.findall(r"(\w)\.png: 24x20", result.stderr) == list("abcd")
+
+
+def test_with_a_bound_only_one_photograph_is_in_memory(tmp_path, model, run, photo, monkeypatch):
+    for name in "ab":
+        photo(tmp_path / "in" / f"{name}.png")
+    recorder = Recorder(monkeypatch)
+    arguments = ("derain", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    result = run(*arguments, "--device", "cpu", "--max-memory", "8GiB")
+    assert result.exit_code == 0, result.output
+    assert recorder.events == ["load a", "save a", "load b", "save b"]
+    assert recorder.threads["load_image"] == {threading.get_ident()}
+
+
+def test_messages_of_a_folder_are_in_order(tmp_path, model, run):
+    first, second = (Image.new("RGB", (20, 20), colour) for colour in ("red", "blue"))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "aceg":
+        first.save(folder / f"{name}.gif", save_all=True, append_images=[second], comment=b"x")
+    for name in "bdf":
+        (folder / f"{name}.png").write_bytes(b"no image")
+    arguments = ("derain", folder, "-o", tmp_path / "out", "--model", model, "--format", "bmp")
+    result = run(*arguments)
+    assert re.findall(r"^n\w+: \S*(\w)\.\w+ (\w+)", result.stderr, re.MULTILINE)[:11] == [
+        *(("a", "holds"), ("a", "loses"), ("b", "is")),
+        *(("c", "holds"), ("c", "loses"), ("d", "is")),
+        *(("e", "holds"), ("e", "loses"), ("f", "is")),
+        *(("g", "holds"), ("g", "loses")),
+    ]
+
+
+def test_ctrl_c_in_a_folder_finishes_the_last_result(tmp_path, model, fails, photo, monkeypatch):
+    for name in "abc":
+        photo(tmp_path / "in" / f"{name}.png")
+    from nerdrain.inference import derain as module
+
+    derain_image, count = module.derain, iter(range(3))
+
+    def compute(*arguments, **options):
+        if next(count) == 1:
+            raise KeyboardInterrupt
+        return derain_image(*arguments, **options)
+
+    monkeypatch.setattr(module, "derain", compute)
+    out = tmp_path / "out"
+    text = fails("derain", tmp_path / "in", "-o", out, "--model", model, code=130)
+    assert text == "nerdrain: interrupted: 1 of 3 done; give --skip-existing to go on.\n"
+    assert [path.name for path in out.iterdir()] == ["a.png"]
+
+
 def test_json(tmp_path, model, run, photo):
     folder = photo(tmp_path / "in" / "a.png").parent
     (folder / "b.png").write_bytes(b"no image")
@@ -393,7 +527,7 @@ def test_lost_metadata_is_noted(tmp_path, model, run):
 def test_help_fits_on_a_screen(monkeypatch, succeeds):
     monkeypatch.setenv("COLUMNS", "100")
     text = succeeds("derain", "--help")
-    assert len(text.splitlines()) <= 52
+    assert len(text.splitlines()) <= 48
     assert all(f"─ {panel} ─" in text for panel in ("Network", "Files", "Report"))
     for kept in ("EXIF", "XMP", "colour profile"):
         assert kept in text
