@@ -7,6 +7,9 @@ import os
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("NERDRAIN_DEVICE", "cpu")
+# Without a GPU, Triton's interpreter runs the kernels; Triton reads this when it is imported.
+if os.environ["NERDRAIN_DEVICE"] == "cpu":
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import pytest
 import torch

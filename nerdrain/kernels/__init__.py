@@ -1,0 +1,1 @@
+"""The network's slowest parts as CUDA kernels with the same numbers, in Triton (chapter 9)."""
