@@ -28,7 +28,10 @@ def float_precision() -> str:
 
     The switch is that of convolutions, because the kernels replace convolutions.
     """
-    return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
+    convolutions = getattr(torch.backends.cudnn, "conv", None)  # since torch 2.9
+    if convolutions is None:
+        return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
+    return "tf32" if convolutions.fp32_precision == "tf32" else "ieee"
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

@@ -15,9 +15,21 @@ DEVICE = pick_device()
 needs_gpu = pytest.mark.skipif(
     DEVICE.type != "cuda", reason="needs a CUDA GPU and NERDRAIN_DEVICE=cuda"
 )
+pytest.importorskip("triton", reason="needs Triton, which exists for Linux")
+
 ROUNDING = {torch.float32: 2e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 """Largest error that a dtype may cause, as a share of the largest number."""
 DTYPES = list(ROUNDING)
+MATRIX_DTYPES = [
+    torch.float32,
+    torch.float16,
+    pytest.param(
+        torch.bfloat16,
+        marks=pytest.mark.skipif(
+            DEVICE.type == "cpu", reason="Triton's interpreter multiplies no bfloat16 matrices"
+        ),
+    ),
+]
 SEEDS = range(50)
 
 
