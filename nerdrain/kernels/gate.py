@@ -23,8 +23,8 @@ from nerdrain.kernels.launch import compute_dtype, launch, power_of_two
 
 TILE_H, TILE_W = 4, 8
 LARGEST_BLOCK = 64  # channels of a program: 64 numbers of 2 bytes are one cache line
-WEIGHT_PIXELS = 64  # pixels that the sum of a weight's gradient reads at once
-WEIGHT_PROGRAMS = 64  # at most so many programs share the pixels of that sum
+SUM_PIXELS = 64  # pixels that the sum of a tap's gradient reads at once
+SUM_PROGRAMS = 64  # at most so many programs share the pixels of that sum
 
 
 @triton.jit
@@ -44,40 +44,41 @@ def tile_of_program(height, width, TILE_H: tl.constexpr, TILE_W: tl.constexpr):
 
 @triton.jit
 def convolve(
-    x, weight, row, column, pixel, channel, height, width, channels, stride, FLIP: tl.constexpr
+    x, taps, row, column, pixel, channel, height, width, channels, stride, FLIP: tl.constexpr
 ):
     """The convolution at some pixels and channels, as a block (pixels, channels).
 
-    `x` points to rows of `stride` numbers, `weight` to nine numbers per channel. Pixels outside
-    the image are zeros. `FLIP` turns the 3x3 kernels by 180 degrees, as the gradient needs them.
+    `x` and `taps` point to the first of `channels` numbers in rows of `stride` numbers: one row for
+    each pixel, and one for each of the nine taps. Pixels outside the image are zeros. `FLIP` turns
+    the 3x3 kernels by 180 degrees, as the gradient needs them.
     """
     here = x + pixel[:, None] * stride + channel[None, :]
     present = channel < channels
     total = tl.zeros((row.shape[0], channel.shape[0]), tl.float32)
-    for tap in tl.static_range(9):
-        dy = tap // 3 - 1
-        dx = tap % 3 - 1
-        inside = (row >= -dy) & (row < height - dy) & (column >= -dx) & (column < width - dx)
-        # A mask keeps a load inside the tensor: elsewhere it reads nothing, and gives zeros.
-        mask = inside[:, None] & present[None, :]
-        values = tl.load(here + (dy * width + dx) * stride, mask=mask, other=0.0)
-        number = 8 - tap if FLIP else tap
-        taps = tl.load(weight + channel * 9 + number, mask=present, other=0.0)
-        total += values.to(tl.float32) * taps.to(tl.float32)[None, :]
+    for above in range(3):  # a loop at run time; the inner one is unrolled by the compiler
+        dy = above - 1
+        for left in tl.static_range(3):
+            dx = left - 1
+            inside = (row >= -dy) & (row < height - dy) & (column >= -dx) & (column < width - dx)
+            # A mask keeps a load inside the tensor: elsewhere it reads nothing, and gives zeros.
+            mask = inside[:, None] & present[None, :]
+            values = tl.load(here + (dy * width + dx) * stride, mask=mask, other=0.0)
+            tap = above * 3 + left
+            number = 8 - tap if FLIP else tap
+            factor = tl.load(taps + number * stride + channel, mask=present, other=0.0)
+            total += values.to(tl.float32) * factor.to(tl.float32)[None, :]
     return total
 
 
 @triton.jit
 def depthwise_kernel(
-    x, weight, out, height, width, channels,
+    x, taps, out, height, width, channels,
     FLIP: tl.constexpr, TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """A plain depth-wise convolution."""
     row, column, pixel = tile_of_program(height, width, TILE_H, TILE_W)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    total = convolve(
-        x, weight, row, column, pixel, channel, height, width, channels, channels, FLIP
-    )
+    total = convolve(x, taps, row, column, pixel, channel, height, width, channels, channels, FLIP)
     mask = ((row < height) & (column < width))[:, None] & (channel < channels)[None, :]
     to = out + pixel[:, None] * channels + channel[None, :]
     tl.store(to, total.to(out.dtype.element_ty), mask=mask)
@@ -85,16 +86,16 @@ def depthwise_kernel(
 
 @triton.jit
 def gate_kernel(
-    x, weight, out, height, width, hidden,
+    x, taps, out, height, width, hidden,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """gelu(a) * b, where a and b are the first and the second half of the convolved channels."""
     row, column, pixel = tile_of_program(height, width, TILE_H, TILE_W)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    # The second half begins `hidden` numbers later in each row, and nine times that in the weight.
-    a = convolve(x, weight, row, column, pixel, channel, height, width, hidden, 2 * hidden, False)
+    # The second half begins `hidden` numbers later in each row.
+    a = convolve(x, taps, row, column, pixel, channel, height, width, hidden, 2 * hidden, False)
     b = convolve(
-        x + hidden, weight + 9 * hidden,
+        x + hidden, taps + hidden,
         row, column, pixel, channel, height, width, hidden, 2 * hidden, False,
     )  # fmt: skip
     gelu = a * 0.5 * (1.0 + tl.erf(a * 0.7071067811865476))  # 1 / sqrt(2)
@@ -105,7 +106,7 @@ def gate_kernel(
 
 @triton.jit
 def gate_backward_kernel(
-    x, weight, gradient, out, height, width, hidden,
+    x, taps, gradient, out, height, width, hidden,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The gradients of a and b, from that of gelu(a) * b; a and b are computed a second time.
@@ -114,9 +115,9 @@ def gate_backward_kernel(
     """
     row, column, pixel = tile_of_program(height, width, TILE_H, TILE_W)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    a = convolve(x, weight, row, column, pixel, channel, height, width, hidden, 2 * hidden, False)
+    a = convolve(x, taps, row, column, pixel, channel, height, width, hidden, 2 * hidden, False)
     b = convolve(
-        x + hidden, weight + 9 * hidden,
+        x + hidden, taps + hidden,
         row, column, pixel, channel, height, width, hidden, 2 * hidden, False,
     )  # fmt: skip
     mask = ((row < height) & (column < width))[:, None] & (channel < hidden)[None, :]
@@ -133,11 +134,11 @@ def gate_backward_kernel(
 
 
 @triton.jit
-def weight_kernel(
+def taps_kernel(
     x, gradient, out, pixels, height, width, channels, share,
     PIXELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of one tap of the weights: a sum over pixels of gradient times shifted input.
+    """Gradient of one tap: a sum over pixels of gradient times shifted input.
 
     Each program adds up `share` pixels in a loop and writes its part of the sum, (parts, 9, C).
     The caller adds the parts. Programs that add to one number would need atomic operations, whose
@@ -166,7 +167,7 @@ def weight_kernel(
 
 
 Rows = Float[Tensor, "b h w c"]
-Taps = Float[Tensor, "c 1 3 3"]
+Taps = Float[Tensor, "9 c"]
 
 
 def tile_grid(x: Rows, channels: int) -> tuple[tuple[int, int], dict[str, int]]:
@@ -178,75 +179,80 @@ def tile_grid(x: Rows, channels: int) -> tuple[tuple[int, int], dict[str, int]]:
     return grid, {"TILE_H": TILE_H, "TILE_W": TILE_W, "BLOCK": block}
 
 
-def convolve_rows(x: Rows, weight: Taps, *, flip: bool) -> Rows:
+def convolve_rows(x: Rows, taps: Taps, *, flip: bool) -> Rows:
     """A depth-wise convolution; with `flip`, its input's gradient from that of its output."""
     _, height, width, channels = x.shape
     out = torch.empty_like(x)
     grid, blocks = tile_grid(x, channels)
-    launch(depthwise_kernel, grid, x, weight, out, height, width, channels, FLIP=flip, **blocks)
+    launch(depthwise_kernel, grid, x, taps, out, height, width, channels, FLIP=flip, **blocks)
     return out
 
 
-def weight_gradient(x: Rows, gradient: Rows, weight: Taps) -> Taps:
-    """The gradient of the weights, from the input and the gradient of the output."""
+def taps_gradient(x: Rows, gradient: Rows, taps: Taps) -> Taps:
+    """The gradient of the taps, from the input and the gradient of the output."""
     images, height, width, channels = x.shape
     pixels = images * height * width
     block = min(LARGEST_BLOCK, power_of_two(channels))
-    share = triton.cdiv(triton.cdiv(pixels, WEIGHT_PROGRAMS), WEIGHT_PIXELS) * WEIGHT_PIXELS
+    share = triton.cdiv(triton.cdiv(pixels, SUM_PROGRAMS), SUM_PIXELS) * SUM_PIXELS
     parts = triton.cdiv(pixels, share)
     out = x.new_empty(parts, 9, channels, dtype=torch.float32)
     grid = 9, parts, triton.cdiv(channels, block)
     sizes = pixels, height, width, channels, share
-    launch(weight_kernel, grid, x, gradient, out, *sizes, PIXELS=WEIGHT_PIXELS, BLOCK=block)
-    return out.sum(0).T.reshape(weight.shape).to(weight.dtype)
+    launch(taps_kernel, grid, x, gradient, out, *sizes, PIXELS=SUM_PIXELS, BLOCK=block)
+    return out.sum(0).to(taps.dtype)
 
 
 class Depthwise(torch.autograd.Function):
     """The convolution of `depthwise`, on rows, with its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, x: Rows, weight: Taps) -> Rows:
+    def forward(ctx: Any, x: Rows, taps: Taps) -> Rows:
         """Convolve."""
-        ctx.save_for_backward(x, weight)
-        return convolve_rows(x, weight, flip=False)
+        ctx.save_for_backward(x, taps)
+        return convolve_rows(x, taps, flip=False)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Rows) -> tuple[Rows, Taps]:
-        """The gradients of the input and of the weights."""
-        x, weight = ctx.saved_tensors
+        """The gradients of the input and of the taps."""
+        x, taps = ctx.saved_tensors
         gradient = gradient.contiguous()
-        into_x = convolve_rows(gradient, weight, flip=True)
-        return into_x, weight_gradient(x, gradient, weight)
+        into_x = convolve_rows(gradient, taps, flip=True)
+        return into_x, taps_gradient(x, gradient, taps)
 
 
 class DepthwiseGate(torch.autograd.Function):
     """The convolution and gate of `depthwise_gate`, on rows, with their gradients."""
 
     @staticmethod
-    def forward(ctx: Any, x: Rows, weight: Taps) -> Rows:
+    def forward(ctx: Any, x: Rows, taps: Taps) -> Rows:
         """Convolve, and multiply one half of the channels by the gelu of the other."""
-        ctx.save_for_backward(x, weight)
+        ctx.save_for_backward(x, taps)
         _, height, width, channels = x.shape
         hidden = channels // 2
         out = x.new_empty(*x.shape[:3], hidden)
         grid, blocks = tile_grid(x, hidden)
-        launch(gate_kernel, grid, x, weight, out, height, width, hidden, **blocks)
+        launch(gate_kernel, grid, x, taps, out, height, width, hidden, **blocks)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Rows) -> tuple[Rows, Taps]:
         """Back through the gate, then through the convolution."""
-        x, weight = ctx.saved_tensors
+        x, taps = ctx.saved_tensors
         _, height, width, channels = x.shape
         convolved = torch.empty_like(x)  # the gradient of the convolution's output
         grid, blocks = tile_grid(x, channels // 2)
         sizes = height, width, channels // 2
         gradient = gradient.contiguous()
-        launch(gate_backward_kernel, grid, x, weight, gradient, convolved, *sizes, **blocks)
-        into_x = convolve_rows(convolved, weight, flip=True)
-        return into_x, weight_gradient(x, convolved, weight)
+        launch(gate_backward_kernel, grid, x, taps, gradient, convolved, *sizes, **blocks)
+        into_x = convolve_rows(convolved, taps, flip=True)
+        return into_x, taps_gradient(x, convolved, taps)
+
+
+def taps_of(weight: Float[Tensor, "c 1 3 3"]) -> Taps:
+    """The weights with all channels of a tap side by side, as a kernel reads them."""
+    return weight.flatten(1).T.contiguous()
 
 
 def depthwise(
@@ -257,7 +263,7 @@ def depthwise(
     The result has the dtype of `x`, or that of autocast; `weight` may have another one.
     """
     rows = x.to(compute_dtype(x)).movedim(1, -1).contiguous()
-    return Depthwise.apply(rows, weight.contiguous()).movedim(-1, 1)
+    return Depthwise.apply(rows, taps_of(weight)).movedim(-1, 1)
 
 
 def depthwise_gate(
@@ -268,4 +274,4 @@ def depthwise_gate(
     `GatedFeedForward` computes the same in three steps. Dtypes are as for `depthwise`.
     """
     rows = x.to(compute_dtype(x)).movedim(1, -1).contiguous()
-    return DepthwiseGate.apply(rows, weight.contiguous()).movedim(-1, 1)
+    return DepthwiseGate.apply(rows, taps_of(weight)).movedim(-1, 1)

@@ -5,6 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+LARGEST = 256
+"""Most channels of a norm, and hidden units of a decoder: blocks of more do not fit on the chip."""
+
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
     """Run `grid` programs of a kernel on the device of its first argument, a tensor.

@@ -151,11 +151,12 @@ def norm_project_rows(x: Rows, weight: Vector, bias: Vector | None, matrix: Matr
     """The norm and the projection in one kernel, in the dtype of `matrix`."""
     rows, channels, outputs = count_rows(x), x.shape[-1], matrix.shape[0]
     out = x.new_empty(*x.shape[:-1], outputs, dtype=matrix.dtype)
-    # Two blocks, of the rows and of the matrix, share a processor's fast memory: 64 KiB for 256
-    # channels, which all GPUs with tensor cores have.
-    step = 64 if matrix.itemsize == 2 else 32
+    # The rows and two blocks of the matrix share a processor's fast memory: 96 KiB at the most.
+    half, block = matrix.itemsize == 2, power_of_two(channels)
+    step = 64 if half else 32
+    part = 64 if half and block <= 128 else 32
     tensors = x, weight, weight if bias is None else bias, matrix, out
-    blocks = {"ROWS": step, "CHANNELS": power_of_two(channels), "OUTPUTS": step}
+    blocks = {"ROWS": step, "CHANNELS": block, "OUTPUTS": part}
     launch(
         norm_project_kernel,
         (triton.cdiv(rows, step),),

@@ -81,15 +81,15 @@ class TransposedAttention(nn.Module):
         return (similarity * self.temperature).softmax(dim=-1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Mix the channels of `x`; attention and projection are one matrix per image."""
-        q, k, v = (
-            rearrange(part, "b (k c) h w -> b k c (h w)", k=self.heads)
-            for part in widen(x, self.qkv, self.qkv_depthwise, parts=3)
-        )
+        """Mix the channels of `x` by their similarity."""
+        return self.attend(*widen(x, self.qkv, self.qkv_depthwise, parts=3))
+
+    def attend(self, *qkv: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Attention from queries, keys and values; with the projection, one matrix per image."""
+        q, k, v = (rearrange(part, "b (k c) h w -> b k c (h w)", k=self.heads) for part in qkv)
         project = rearrange(self.project.weight, "out (k c) 1 1 -> k c out", k=self.heads)
         mix = (self.weights(q, k).mT @ project).flatten(1, 2)  # (B, C, C), from v to the output
-        mixed = v.flatten(1, 2).mT @ mix  # (B, H*W, C)
-        return rearrange(mixed, "b (h w) c -> b c h w", h=x.shape[-2])
+        return rearrange(v.flatten(1, 2).mT @ mix, "b (h w) c -> b c h w", h=qkv[0].shape[-2])
 
 
 class GatedFeedForward(nn.Module):

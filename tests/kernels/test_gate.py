@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from kernel_help import DEVICE, DTYPES, SEEDS, compare, random, random_shape
 from torch import Tensor
 
-from nerdrain.kernels.gate import depthwise, depthwise_gate, weight_gradient
+from nerdrain.kernels.gate import depthwise, depthwise_gate, taps_gradient
 
 
 def convolution(x: Tensor, weight: Tensor) -> Tensor:
@@ -43,13 +43,14 @@ def test_dtypes(dtype: torch.dtype) -> None:
 
 def test_programs_share_the_pixels_of_a_weights_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     # 270 pixels in parts of 128: two whole parts, in two steps each, and the rest.
-    monkeypatch.setattr("nerdrain.kernels.gate.WEIGHT_PROGRAMS", 3)
+    monkeypatch.setattr("nerdrain.kernels.gate.SUM_PROGRAMS", 3)
     x, gradient = random(2, 5, 9, 15), random(2, 5, 9, 15, seed=1)
     weight = torch.zeros(5, 1, 3, 3, requires_grad=True, dtype=torch.float64)
     convolution(x.double(), weight).backward(gradient.double())
     rows, into = (t.to(DEVICE).movedim(1, -1).contiguous() for t in (x, gradient))
-    ours = weight_gradient(rows, into, weight.to(DEVICE, torch.float32)).double().cpu()
-    torch.testing.assert_close(ours, weight.grad, rtol=1e-5, atol=1e-4)
+    taps = torch.empty(9, 5, device=DEVICE)
+    ours = taps_gradient(rows, into, taps).double().cpu()
+    torch.testing.assert_close(ours, weight.grad.flatten(1).T, rtol=1e-5, atol=1e-4)
 
 
 def test_closed_form_of_one_pixel() -> None:
