@@ -19,6 +19,7 @@ from nerdrain.checkpoints.untrusted import has_checksums, read_pth, read_tensors
 from nerdrain.devices import pick_device
 from nerdrain.errors import ChecksumWarning, NerdrainError, abbreviate, shorten, suggest
 from nerdrain.files import shipped_folder, write_atomically
+from nerdrain.kernels.attach import use_kernels
 from nerdrain.model.config import PRESETS, NeRDRainConfig
 from nerdrain.model.network import NeRDRain
 
@@ -61,6 +62,8 @@ def load_model(name_or_path: str | Path, device: torch.device | str | None = Non
     path = find_weights(name_or_path)
     ours = path.suffix.lower() == ".safetensors"
     model = read_safetensors(path) if ours else read_released(path)
+    if torch.device(where).type == "cuda":
+        use_kernels(model)
     return model.to(where).eval()
 
 

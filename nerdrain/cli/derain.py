@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec, TypeVar, cast
 
 import typer
 
@@ -37,6 +37,7 @@ from nerdrain.files import (
 if TYPE_CHECKING:
     from PIL import Image
 
+    from nerdrain.inference.engine import Engine
     from nerdrain.model.network import NeRDRain
 
 P = ParamSpec("P")
@@ -75,6 +76,12 @@ def derain(
             help="cpu, cuda, cuda:1 or mps; default: the fastest.", rich_help_panel=NETWORK
         ),
     ] = None,
+    engine: Annotated[
+        Literal["auto", "torch"],
+        typer.Option(
+            help="auto: OpenVINO if the model was exported (CPU).", rich_help_panel=NETWORK
+        ),
+    ] = "auto",
     strength: Annotated[
         float,
         typer.Option(
@@ -194,6 +201,8 @@ def derain(
     network = None
     if not (skip_existing and all(map(os.path.lexists, photographs))):
         network = Network(model, device, size, overlap, max_memory, strength)
+        if engine == "auto":
+            network.use_engine(model)
     for folder in {target.parent for target in photographs}:
         remove_leftovers(folder)
     start = time.perf_counter()
@@ -209,7 +218,7 @@ def derain(
     seconds = time.perf_counter() - start
     if as_json:
         print_json(photographs, batch, seconds, network)
-    where = f" on {network.device} in {seconds:.1f} s" if network else ""
+    where = f" on {network.computes} in {seconds:.1f} s" if network else ""
     batch.finish(f"Derained with {model}{where}", out, err=out == STREAM)
 
 
@@ -226,17 +235,35 @@ class Network:
         strength: float,
     ) -> None:
         from nerdrain.checkpoints.weights import load_model
-        from nerdrain.devices import pick_device
+        from nerdrain.devices import keep_freed_memory, pick_device
         from nerdrain.inference.derain import parse_memory, tile_size
         from nerdrain.inference.tiling import split_side
 
         memory = None if max_memory is None else parse_memory(max_memory)
         self.device = pick_device(device)
-        self.model: NeRDRain = load_model(model, self.device)
+        if memory is None:
+            keep_freed_memory()
+        self.model: NeRDRain | Engine = load_model(model, self.device)
+        self.computes = str(self.device)
         self.tile, self.overlap, self.max_memory, self.strength = tile, overlap, memory, strength
         # Refuse tiles that do not fit their overlap now, and not at the first large photograph.
         if side := tile_size(10**4, 10**4, self.model, tile):
             split_side(side, side, overlap)
+
+    def use_engine(self, model: str) -> None:
+        """Compute with OpenVINO on the CPU, if the model was exported and memory has no bound."""
+        from nerdrain.checkpoints.weights import find_weights
+        from nerdrain.inference.engine import find_engine
+
+        network = cast("NeRDRain", self.model)
+        if self.device.type == "cpu" and self.max_memory is None:
+            try:
+                found = find_engine(network, find_weights(model))
+            except NerdrainError as error:
+                say(f"note: {error} Until then PyTorch computes.", err=True)
+            else:
+                if found:
+                    self.model, self.computes = found, f"{self.device} with {found.name}"
 
     def derain(self, job: "Job", batch: Batch) -> None:
         """Replace the photograph of a job by its result, and describe the work."""

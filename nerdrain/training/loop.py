@@ -25,6 +25,7 @@ from nerdrain.checkpoints.weights import WEIGHTS, load_model, save_checkpoint
 from nerdrain.devices import describe_device
 from nerdrain.errors import NerdrainError, Stopped
 from nerdrain.evaluation.metrics import psnr_matlab_y
+from nerdrain.kernels.attach import use_kernels
 from nerdrain.model.network import Derained, NeRDRain
 from nerdrain.training.batches import TrainingData, ValidationPair
 from nerdrain.training.execution import (
@@ -235,6 +236,8 @@ class Trainer:
         self.recipe, self.accelerator, self.scaler = recipe, accelerator, accelerator.scaler
         set_seed(recipe.seed)
         self.model = start_network(recipe).to(accelerator.device).train()
+        if accelerator.device.type == "cuda":
+            use_kernels(self.model)
         self.ema = EMA(self.model, recipe.ema_decay)
         self.loss = HybridLoss(recipe.loss_weights)
         # Betas and eps are Adam's defaults, as in section 4.1.
