@@ -72,17 +72,11 @@ def store_rgb(out, rgb, bias, pixel, pixels, OUTPUTS: tl.constexpr):
 
 
 @triton.jit
-def own_grid_kernel(
-    x, taps, bias1, matrix2, bias2, matrix3, bias3, matrix4, bias4, out,
-    pixels, height, width, channels, hidden,
-    LAYERS: tl.constexpr, PRECISION: tl.constexpr, PIXELS: tl.constexpr, HIDDEN: tl.constexpr,
-    CHUNK: tl.constexpr, CHANNELS: tl.constexpr,
+def neighbourhood(
+    x, taps, pixel, pixels, height, width, channels, hidden,
+    PRECISION: tl.constexpr, PIXELS: tl.constexpr, HIDDEN: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """A decoder of three or four layers on the grid of its features.
-
-    The first layer reads 3x3 neighbourhoods of `x`; `taps` holds its weights, (9, C, hidden).
-    """
-    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+    """A linear layer on the 3x3 neighbourhoods of some pixels; its weights are (9, C, hidden)."""
     row = pixel // width % height
     column = pixel % width
     unit = tl.arange(0, HIDDEN)
@@ -107,6 +101,26 @@ def own_grid_kernel(
                 other=0.0,
             )
             z = tl.dot(values, weights, z, input_precision=PRECISION)
+    return z
+
+
+@triton.jit
+def own_grid_kernel(
+    x, taps, bias1, matrix2, bias2, matrix3, bias3, matrix4, bias4, out,
+    pixels, height, width, channels, hidden,
+    LAYERS: tl.constexpr, PRECISION: tl.constexpr, PIXELS: tl.constexpr, HIDDEN: tl.constexpr,
+    CHUNK: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """A decoder of three or four layers on the grid of its features.
+
+    The first layer reads 3x3 neighbourhoods of `x`; `taps` holds its weights, (9, C, hidden).
+    """
+    pixel = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
+    unit = tl.arange(0, HIDDEN)
+    z = neighbourhood(
+        x, taps, pixel, pixels, height, width, channels, hidden,
+        PRECISION, PIXELS, HIDDEN, CHANNELS,
+    )  # fmt: skip
     h = relu_of(z, bias1, unit, hidden).to(x.dtype.element_ty)
     if LAYERS == 4:
         z = two_layers(
