@@ -2,7 +2,7 @@
 
 import warnings
 from functools import cache
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,20 @@ from nerdrain.model.coordinates import Size
 from nerdrain.model.inr import PaperDecoder, ReleasedDecoder
 from nerdrain.model.transformer import GatedFeedForward, TransformerBlock
 
-TRITON = find_spec("triton") is not None  # it exists for Linux, and comes with torch for CUDA
+
+def has_triton() -> bool:
+    """Whether Triton 3.3 or newer is installed: it exists for Linux, and torch for CUDA brings it.
+
+    The compiler of Triton 3.2, for torch 2.6, ends the process with some of these kernels.
+    """
+    try:
+        major, minor = version("triton").split(".")[:2]
+    except PackageNotFoundError:
+        return False
+    return (int(major), int(minor)) >= (3, 3)
+
+
+TRITON = has_triton()
 if TRITON:
     from nerdrain.kernels.gate import depthwise, depthwise_gate
     from nerdrain.kernels.inr import decode_paper, decode_released

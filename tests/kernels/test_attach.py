@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 import torch
@@ -95,6 +96,21 @@ def test_a_network_without_triton_stays_as_it_is(monkeypatch: pytest.MonkeyPatch
     network = make_network(SMALL)
     use_kernels(network)
     assert not {type(m) for m in network.modules()} & set(FUSED.values())
+
+
+@pytest.mark.parametrize(
+    ("installed", "works"), [("3.2.0", False), ("3.3.1", True), ("3.10.0", True), (None, False)]
+)
+def test_old_versions_of_triton_are_not_used(
+    installed: str | None, works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if installed is None:
+            raise PackageNotFoundError(name)
+        return installed
+
+    monkeypatch.setattr(attach, "version", version)
+    assert attach.has_triton() is works
 
 
 def test_a_failure_of_triton_is_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
