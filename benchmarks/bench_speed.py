@@ -28,6 +28,7 @@ from contenders import (
     BASELINE,
     CHECKPOINTING,
     KERNELS,
+    LAYERS,
     ON_CPU,
     ON_CUDA,
     PACKAGE,
@@ -56,16 +57,19 @@ from nerdrain.training.recipes import Recipe, read_recipe
 
 QUIET = 10.0  # per cent of the processors that other programs may use
 SAMPLES = 20  # of a program's memory, per second
-OPTIONS: dict[str, dict[str, Any]] = {PACKAGE: {}, CHECKPOINTING: {"grad_checkpointing": True}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    PACKAGE: {},
+    LAYERS: {"grad_checkpointing": "feed_forward"},
+    CHECKPOINTING: {"grad_checkpointing": "blocks"},
+}
 EVERY_OPTION: dict[str, dict[str, Any]] = OPTIONS | {
-    "package, channels_last": {"channels_last": True},
     "package, bf16": {"precision": "bf16"},
     "package, compile": {"compile": True},
     "package, compile, bf16": {"compile": True, "precision": "bf16"},
 }
 PLAIN = {
     "init_from": None, "precision": "fp32", "compile": False,
-    "channels_last": False, "grad_checkpointing": False,
+    "grad_checkpointing": "none",
 }  # fmt: skip
 
 

@@ -22,7 +22,8 @@ from nerdrain.training.recipes import Recipe
 
 BASELINE = "released formulation"
 PACKAGE = "package"
-CHECKPOINTING = "package, activation checkpointing"
+LAYERS = "package, feed-forward layers computed again"
+CHECKPOINTING = "package, blocks computed again"
 COMPILED = "package, torch.compile"
 ENGINE = "package, fast engine"
 KERNELS = "package, CUDA kernels"

@@ -20,10 +20,11 @@ from nerdrain.devices import free_memory, keep_freed_memory, pick_device
 from nerdrain.errors import NerdrainError
 from nerdrain.model.ablations import ChannelAttentionBlock
 from nerdrain.model.network import NeRDRain
-from nerdrain.model.transformer import TransformerBlock
+from nerdrain.model.transformer import GatedFeedForward, TransformerBlock
 from nerdrain.training.batches import StageSteps
 from nerdrain.training.recipes import Recipe
 
+BLOCKS = (TransformerBlock, ChannelAttentionBlock)
 COMPILED_SIZES = 64
 """Blocks of so many sizes are compiled; torch's own limit, 8, is fewer than three scales have."""
 
@@ -31,7 +32,7 @@ OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "ALLOC
 """Parts of the messages of processors, GPUs and their libraries when memory is full."""
 
 SAVE_MEMORY = (
-    "lower batch_size or patch_size, or set grad_checkpointing to true or precision to bf16"
+    "lower batch_size or patch_size, or set grad_checkpointing to blocks or precision to bf16"
 )
 
 
@@ -78,12 +79,16 @@ def with_options(model: NeRDRain, recipe: Recipe) -> NeRDRain:
     """The same network, computed with the memory options of the recipe."""
     if recipe.compile:  # torch compiles one kind of block once for each size
         torch._dynamo.config.cache_size_limit = COMPILED_SIZES
-    for block in model.modules():
-        if isinstance(block, TransformerBlock | ChannelAttentionBlock):
-            if recipe.grad_checkpointing:
-                block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore
-            if recipe.compile:
-                block.compile(dynamic=False)
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "none": (),
+        "feed_forward": GatedFeedForward,
+        "blocks": BLOCKS,
+    }
+    for module in model.modules():
+        if isinstance(module, kinds[recipe.grad_checkpointing]):
+            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+        if recipe.compile and isinstance(module, BLOCKS):
+            module.compile(dynamic=False)
     return model
 
 

@@ -150,8 +150,9 @@ class Recipe(Settings):
     """Number format of the forward pass; bf16 and fp16 use autocast."""
     compile: bool = False
     """Whether `torch.compile` compiles the blocks."""
-    grad_checkpointing: bool = False
-    """Whether the backward pass computes the blocks again, to save memory."""
+    grad_checkpointing: Literal["none", "feed_forward", "blocks"] = "none"
+    """What the backward pass computes again, to save memory: nothing, the feed-forward layers
+    (about half of the memory), or whole blocks (most of it, for more time)."""
     num_workers: Annotated[int, Field(ge=0, le=1024)] = 0
     """Processes that load data; 0 loads in the training process."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -46,7 +46,9 @@ def test_the_estimate_knows_the_options() -> None:
     plain = estimate_memory(small_recipe(), 64, 2)
     assert estimate_memory(small_recipe(), 64, 4) > 1.8 * plain
     assert estimate_memory(small_recipe(), 128, 2) > 3.6 * plain
-    assert estimate_memory(small_recipe(grad_checkpointing=True), 64, 2) < 0.5 * plain
+    layers = estimate_memory(small_recipe(grad_checkpointing="feed_forward"), 64, 2)
+    assert estimate_memory(small_recipe(grad_checkpointing="blocks"), 64, 2) < 0.5 * plain
+    assert 0.4 * plain < layers < 0.7 * plain
     assert estimate_memory(small_recipe(precision="bf16"), 64, 2) < 0.6 * plain
     assert estimate_memory(small_recipe(overrides=WIDE), 2**16, 2**16) == float("inf")
 

@@ -158,10 +158,11 @@ def test_options_compute_the_same(tmp_path: Path, photos: Path) -> None:
     file = recipe_file(tmp_path, photos, lr=1e-4, ema_decay=0.5)
     plain = float(log_of(train(file, {}, tmp_path / "plain", "cpu"))[-1]["total"])
     for option, value, tolerance in (
-        ("grad_checkpointing", "true", 1e-6),
+        ("grad_checkpointing", "feed_forward", 1e-6),
+        ("grad_checkpointing", "blocks", 1e-6),
         ("precision", "bf16", 3e-2),
     ):
-        run = train(file, {option: value}, tmp_path / option, "cpu")
+        run = train(file, {option: value}, tmp_path / value, "cpu")
         assert float(log_of(run)[-1]["total"]) == pytest.approx(plain, rel=tolerance), option
     with pytest.raises(NerdrainError, match="precision fp16 needs a GPU"):
         train(file, {"precision": "fp16"}, tmp_path / "half", "cpu")
