@@ -79,7 +79,9 @@ def derain(
     engine: Annotated[
         Literal["auto", "torch"],
         typer.Option(
-            help="auto: OpenVINO if the model was exported (CPU).", rich_help_panel=NETWORK
+            help="Default auto: OpenVINO if the model was exported (CPU).",
+            show_default=False,
+            rich_help_panel=NETWORK,
         ),
     ] = "auto",
     strength: Annotated[
