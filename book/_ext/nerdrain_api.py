@@ -35,6 +35,7 @@ CHAPTERS = {
     "training": ("training",),
     "evaluation": ("inference", "metrics", "tables"),
     "fidelity": ("network", "checkpoints"),
+    "speed": ("support", "transformer"),
 }
 CODE = "nerdrain-code"
 
