@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -35,7 +36,7 @@ CHAPTERS = {
     "training": ("training",),
     "evaluation": ("inference", "metrics", "tables"),
     "fidelity": ("network", "checkpoints"),
-    "speed": ("support", "transformer"),
+    "speed": ("kernels", "support", "transformer"),
 }
 CODE = "nerdrain-code"
 
@@ -299,6 +300,8 @@ def list_options(command: Any) -> nodes.definition_list:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the role, the directive, the documenter and the hooks."""
+    if find_spec("triton") is None:  # it exists only for Linux
+        app.config.autodoc_mock_imports = ["triton"]
     app.add_role(CODE, CodeRole())
     app.add_directive("command-line", CommandLine)
     app.add_autodocumenter(FieldDocumenter, override=True)

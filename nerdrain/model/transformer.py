@@ -39,7 +39,7 @@ class ChannelLayerNorm(nn.Module):
 
 def widen(
     x: Float[Tensor, "b c h w"], pointwise: nn.Conv2d, depthwise: nn.Conv2d, parts: int
-) -> list[Float[Tensor, "b c/parts h w"]]:
+) -> list[Float[Tensor, "b d h w"]]:
     """`depthwise(pointwise(x)).chunk(parts, dim=1)`, with each part contiguous in memory.
 
     The next step reads a contiguous tensor faster than a slice of each pixel's channels.

@@ -151,8 +151,8 @@ class Recipe(Settings):
     compile: bool = False
     """Whether `torch.compile` compiles the blocks."""
     grad_checkpointing: Literal["none", "feed_forward", "blocks"] = "none"
-    """What the backward pass computes again, to save memory: nothing, the feed-forward layers
-    (about half of the memory), or whole blocks (most of it, for more time)."""
+    """Parts that the backward pass computes again, to save memory. The feed-forward layers save
+    about half of it, whole blocks save more and take more time."""
     num_workers: Annotated[int, Field(ge=0, le=1024)] = 0
     """Processes that load data; 0 loads in the training process."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
