@@ -198,7 +198,7 @@ def test_a_step_that_does_not_fit_is_left_out(monkeypatch):
     monkeypatch.setattr(bench_speed, "in_new_process", lambda name, recipe, device: 100.0)
     monkeypatch.setattr(bench_speed, "free_memory", lambda device: 399 * 2**20)
     rows = bench_speed.memory_rows(PLAN)
-    assert [row.value for row in rows] == [100.0] * 3 + [None] * 3
+    assert [row.value for row in rows] == [100.0] * 4 + [None] * 4
     assert rows[-1].note == "it needs about 400 MiB, and 399 are free"
 
 
