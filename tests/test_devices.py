@@ -193,8 +193,8 @@ def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(2**24)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(sum(faults() for _ in range(12)))
+print(sum(faults() for _ in range(40)))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    pages = 16_384
-    assert int(run.stdout) < 5 * pages  # 12 times as many if freed memory is not kept
+    # Of 40 tensors of 16,384 pages, the first few get new pages. glibc reuses an aligned block late.
+    assert int(run.stdout) < 20 * 16_384
