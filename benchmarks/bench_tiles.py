@@ -3,8 +3,9 @@
     python benchmarks/bench_tiles.py [MODEL ...] [--tiles 256 512 768] [--overlaps 16 32 64]
 
 The first table shows, for rainy photographs of 1024x1024, how far the result in tiles is from the
-result of the whole image: PSNR over all photographs (RGB), the largest difference of a value of 0
-to 255, and the pixels that tiles of a photograph of 4000x3000 compute twice, in per cent. The
+result of the whole image: the side of the tiles, which are made equal; the least and the mean PSNR
+(RGB); the largest difference of a value of 0 to 255; and the pixels that tiles of a photograph of
+4000x3000 compute more than once, in per cent. The
 second table shows the peak memory of one pass, in bytes per pixel and channel of
 `config.width`: `nerdrain.inference.derain.UNIT` must be at least the largest of a model that is
 shipped. Models without weights have random ones here, so only their memory has a meaning.
@@ -54,11 +55,12 @@ def compare_tiles(name: str, tiles: list[int], overlaps: list[int]) -> None:
     whole = [nerdrain.derain(photo, model, tile=None).astype(float) for photo in photos]
     for tile in tiles:
         for overlap in (n for n in overlaps if 2 * n <= tile):
+            used = split_side(SIDE, tile, overlap)[0][1]
             parts = [nerdrain.derain(p, model, tile=tile, overlap=overlap) for p in photos]
             errors = np.stack([np.abs(a - b) for a, b in zip(parts, whole, strict=True)])
             psnr = [10 * np.log10(255**2 / np.mean(e**2)) for e in errors]
             print(
-                f"| {name} | {tile} | {overlap} | {min(psnr):.1f} | {np.mean(psnr):.1f} | "
+                f"| {name} | {tile} | {used} | {overlap} | {min(psnr):.1f} | {np.mean(psnr):.1f} | "
                 f"{errors.max():.0f} | {100 * extra_pixels(tile, overlap):.0f} |",
                 flush=True,
             )
@@ -87,8 +89,8 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="*", default=[256, 512, 768])
     arguments = parser.parse_args()
     print(describe_device(nerdrain.pick_device()))
-    print("\n| model | tile | overlap | least PSNR (dB) | mean | largest difference | extra (%) |")
-    print("|---|---|---|---|---|---|---|")
+    print("\n| model | tile | equal tiles | overlap | least PSNR | mean | difference | extra (%) |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in set(arguments.models) & set(shipped_models()) if arguments.tiles else ():
         compare_tiles(name, arguments.tiles, arguments.overlaps)
     print("\n| model | side | bytes per pixel and channel |")

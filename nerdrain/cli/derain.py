@@ -390,7 +390,8 @@ def derain_files(files: Files, network: Network | None, batch: Batch) -> None:
     items = list(files.photographs.items())
     bounded = network and network.max_memory is not None and network.device.type == "cpu"
     ahead = len(items) > 1 and not bounded
-    writes: deque[Future[Job]] = deque()  # at most one
+    # At most two, because the one thread reads a photograph after it has written the last but one.
+    writes: deque[Future[Job]] = deque()
 
     def record_finished() -> None:
         while writes and writes[0].done():
@@ -408,8 +409,6 @@ def derain_files(files: Files, network: Network | None, batch: Batch) -> None:
                         network.derain(job, batch)
                     if job.outcome.error:
                         job.image = None
-                wait(writes)
-                record_finished()
                 writes.append(worker.submit(files.write, job))
                 record_finished()
         finally:

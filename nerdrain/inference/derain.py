@@ -29,14 +29,14 @@ Memory = int | str | None
 Kind = TypeVar("Kind", np.ndarray, Image.Image)
 Progress = Callable[[int, int], object]
 
-#: Bytes that the network needs per pixel and channel of `config.width` at its peak, measured by
-#: benchmarks/bench_tiles.py, with a margin.
-UNIT = 150
+#: Bytes that the network needs per pixel and channel of `config.width` at its peak, as measured by
+#: benchmarks/bench_tiles.py. Tiles of 1024 pixels need fewer, tiles of 512 the most.
+UNIT = 140
 #: Bytes that blending needs per pixel of a row of tiles: twice three float32 values.
 BAND = 24
 #: Memory of the network and the blending if `max_memory` is None. It does not depend on the machine
-#: or on the process, so the tiles do not either.
-DEFAULT_MEMORY = 5 * 2**28  # 1.25 GiB
+#: or on the process, so the tiles do not either. The tiny model takes one megapixel whole.
+DEFAULT_MEMORY = 17 * 2**30 // 10  # 1.7 GiB
 #: Side of the smallest tile that "auto" chooses.
 SMALLEST = 128
 #: A bound counts the memory in use in steps of 64 MiB, so that runs choose the same tiles, and adds
@@ -248,7 +248,7 @@ def derain(
             (h, w, 4: RGB and alpha), uint8, uint16 or float in [0, 1].
         model: a `NeRDRain`, or any module whose output is an image or has the field `full`.
         tile: "auto" chooses the largest tiles, or the whole image, for which the network needs at
-            most about 1.25 GiB. A number is the side of a tile in pixels, at least 16. None derains
+            most about 1.7 GiB. A number is the side of a tile in pixels, at least 16. None derains
             an image of any size whole. The network's attention uses averages over a whole tile, so
             results depend a little on the tiles.
         overlap: pixels that neighbouring tiles share, rounded up to a multiple of 16.

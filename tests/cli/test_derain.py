@@ -137,7 +137,7 @@ def test_bad_options(tmp_path, model, fails_in_a_sentence, fails, photo):
     assert "at least 16 pixels, not 7" in fails_in_a_sentence(*arguments, model, "--tile", 7)
     for options, problem in (
         (("--tile", 32), "tiles of 32 pixels cannot overlap by 32"),
-        (("--overlap", 999), "tiles of 1296 pixels cannot overlap by 1008"),
+        (("--overlap", 999), "tiles of 1600 pixels cannot overlap by 1008"),
     ):
         text = fails_in_a_sentence(*arguments, model, *options)
         assert problem in text and "give tiles of at least" in text
@@ -493,16 +493,20 @@ def test_json(tmp_path, model, run, photo):
     (folder / "b.png").write_bytes(b"no image")
     photo(folder / "c.png")
     photo(tmp_path / "out" / "c.png")
+    first, second = (Image.new("RGB", (20, 20), colour) for colour in ("red", "blue"))
+    first.save(folder / "d.gif", save_all=True, append_images=[second])
     arguments = ("derain", folder, "-o", tmp_path / "out", "--model", model, "--skip-existing")
     plan = json.loads(run(*arguments, "--dry-run", "--json").stdout)
-    assert [file["status"] for file in plan["files"]] == ["new", "new", "exists"]
+    assert [file["status"] for file in plan["files"]] == ["new", "new", "exists", "new"]
     result = run(*arguments, "--json")
     assert result.exit_code == 1
     summary = json.loads(result.stdout)
-    assert [summary[key] for key in ("done", "skipped", "failed")] == [1, 1, 1]
+    assert [summary[key] for key in ("done", "skipped", "failed")] == [2, 1, 1]
     assert summary["device"] == "cpu" and summary["seconds"] > 0
     files = summary["files"]
-    assert [file["status"] for file in files] == ["done", "failed", "skipped"]
+    assert [file["status"] for file in files] == ["done", "failed", "skipped", "done"]
+    assert [len(file["notes"]) for file in files] == [0, 0, 0, 1]
+    assert "holds 2 frames" in files[3]["notes"][0] and result.stderr.count("frames") == 0
     assert files[0]["input"] == str(folder / "a.png")
     assert files[0]["output"] == str(tmp_path / "out" / "a.png")
     assert files[0]["error"] is None and "is not an image" in files[1]["error"]
