@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar, cast
 
 import typer
 
@@ -48,6 +48,11 @@ LOSSY = (".avif", ".jpeg", ".jpg", ".webp")  #: suffixes of the formats with a q
 NETWORK, FILES, REPORT = "Network", "Files", "Report"  # panels of the help
 
 
+def option(panel: str, *names: str, **settings: Any) -> Any:
+    """An option in a panel of the help; its text states the default."""
+    return typer.Option(*names, rich_help_panel=panel, show_default=False, **settings)
+
+
 def derain(
     inputs: Annotated[
         list[Path],
@@ -63,114 +68,55 @@ def derain(
         ),
     ],
     model: Annotated[
-        str,
-        typer.Option(
-            help="A shipped model or a model's file; default: nerd-rain-tiny.",
-            show_default=False,
-            rich_help_panel=NETWORK,
-        ),
+        str, option(NETWORK, help="A shipped model or a model's file; default: nerd-rain-tiny.")
     ] = "nerd-rain-tiny",
     device: Annotated[
-        str | None,
-        typer.Option(
-            help="cpu, cuda, cuda:1 or mps; default: the fastest.", rich_help_panel=NETWORK
-        ),
+        str | None, option(NETWORK, help="cpu, cuda, cuda:1 or mps; default: the fastest.")
     ] = None,
     engine: Annotated[
         Literal["auto", "torch"],
-        typer.Option(
-            help="Default auto: OpenVINO if the model was exported (CPU).",
-            show_default=False,
-            rich_help_panel=NETWORK,
-        ),
+        option(NETWORK, help="Default auto: OpenVINO if the model was exported (CPU)."),
     ] = "auto",
     strength: Annotated[
         float,
-        typer.Option(
-            metavar="0..1",
-            min=0,
-            max=1,
-            help="From 0 (no change) to 1; default: 1.",
-            show_default=False,
-            rich_help_panel=NETWORK,
-        ),
+        option(NETWORK, metavar="0..1", min=0, max=1, help="From 0 (no change) to 1; default: 1."),
     ] = 1.0,
     max_memory: Annotated[
         str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Largest memory, e.g. 1GiB or 800MB; chooses the tiles.",
-            rich_help_panel=NETWORK,
-        ),
+        option(NETWORK, metavar="SIZE", help="At most e.g. 1GiB or 800MB; chooses the tiles."),
     ] = None,
     tile: Annotated[
         str,
-        typer.Option(
-            metavar="auto|whole|PIXELS",
-            help="Side of the tiles; default: auto.",
-            show_default=False,
-            rich_help_panel=NETWORK,
-        ),
+        option(NETWORK, metavar="auto|whole|PIXELS", help="Side of the tiles; default: auto."),
     ] = "auto",
     overlap: Annotated[
-        int,
-        typer.Option(
-            metavar="PIXELS",
-            min=0,
-            help="Pixels that tiles share; default: 32.",
-            show_default=False,
-            rich_help_panel=NETWORK,
-        ),
+        int, option(NETWORK, metavar="PIXELS", min=0, help="Pixels that tiles share; default: 32.")
     ] = 32,
     recursive: Annotated[
-        bool,
-        typer.Option(
-            "--recursive", "-r", help="Search and keep subfolders.", rich_help_panel=FILES
-        ),
+        bool, option(FILES, "--recursive", "-r", help="Search and keep subfolders.")
     ] = False,
     file_format: Annotated[
         str | None,
-        typer.Option(
-            "--format",
-            metavar="|".join(FORMATS),
-            help="Of results in a folder.",
-            rich_help_panel=FILES,
-        ),
+        option(FILES, "--format", metavar="|".join(FORMATS), help="Of results in a folder."),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option(
-            metavar="1..100",
-            min=1,
-            max=100,
-            help="Of jpg, webp, avif; default 95, avif 90.",
-            rich_help_panel=FILES,
+        option(
+            FILES, metavar="1..100", min=1, max=100, help="Of jpg, webp, avif; default 95, avif 90."
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=FILES)
+        bool, option(FILES, "--overwrite", help="Replace files that exist.")
     ] = False,
     skip_existing: Annotated[
-        bool,
-        typer.Option(
-            "--skip-existing", help="Do what is missing, as after Ctrl-C.", rich_help_panel=FILES
-        ),
+        bool, option(FILES, "--skip-existing", help="Do what is missing, as after Ctrl-C.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only list the files.", rich_help_panel=REPORT)
-    ] = False,
+    dry_run: Annotated[bool, option(REPORT, "--dry-run", help="Only list the files.")] = False,
     verbose: Annotated[
-        bool,
-        typer.Option(
-            "--verbose", "-v", help="Print a line for each photograph.", rich_help_panel=REPORT
-        ),
+        bool, option(REPORT, "--verbose", "-v", help="Print a line for each photograph.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=REPORT)
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=REPORT)
-    ] = False,
+    quiet: Annotated[bool, option(REPORT, "--quiet", "-q", help="Print errors only.")] = False,
+    as_json: Annotated[bool, option(REPORT, "--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Take the rain out of photographs.
 

@@ -309,7 +309,8 @@ def test_format_and_quality(tmp_path, model, succeeds, fails, fails_in_a_sentenc
     text = fails_in_a_sentence(*arguments[:1], "a.png", "-o", "b.png", "--format", "jpg")
     assert text == "nerdrain: b.png is not a jpg file; leave out --format.\n"
     assert "there is no format 'xyz'" in fails(*arguments, "-o", out, "--format", "xyz", code=2)
-    assert "--quality" in fails(*arguments, "-o", out, "--quality", 101, code=2)
+    for quality in (0, 101):
+        assert "--quality" in fails(*arguments, "-o", out, "--quality", quality, code=2)
     text = fails_in_a_sentence("derain", "a.png", "-o", "b.png", "--quality", 80)
     assert text.startswith("nerdrain: --quality is for jpg, webp and avif, and no result has such")
 
