@@ -196,5 +196,5 @@ def faults():
 print(sum(faults() for _ in range(40)))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    # Of 40 tensors of 16,384 pages, the first few get new pages. glibc reuses an aligned block late.
+    # Of 40 tensors of 16,384 pages, the first few get new pages: glibc reuses a block late.
     assert int(run.stdout) < 20 * 16_384

@@ -168,7 +168,8 @@ class NeRDRain(
         padding = (0, -width % multiple, 0, -height % multiple)
         x = F.pad(x, padding, mode="replicate") if any(padding) else x
         # Channels are last in memory from here on: layer norm and 1x1 convolutions copy nothing.
-        images = [x.clone(memory_format=torch.channels_last)]
+        pixels = x.movedim(1, -1).clone(memory_format=torch.contiguous_format)
+        images = [pixels.movedim(-1, 1)]
         for _ in range(len(self.scales) - 1):
             height, width = size_of(images[0])
             images.insert(0, self.resize(images[0], (height // 2, width // 2)))
