@@ -6,9 +6,9 @@ The first table shows, for rainy photographs of 1024x1024, how far the result in
 result of the whole image: the side of the tiles, which are made equal; the least and the mean PSNR
 (RGB); the largest difference of a value of 0 to 255; and the pixels that tiles of a photograph of
 4000x3000 compute more than once, in per cent. The
-second table shows the peak memory of one pass, in bytes per pixel and channel of
-`config.width`: `nerdrain.inference.derain.UNIT` must be at least the largest of a model that is
-shipped. Models without weights have random ones here, so only their memory has a meaning.
+second table shows the peak memory of one pass, in bytes per pixel and channel of `config.width`,
+and of 12 passes, between which the system's allocator keeps memory. They set `UNIT` and `GROWTH` of
+`nerdrain.inference.derain`. Models without weights have random ones here, so only their memory has a meaning.
 """
 
 import argparse
@@ -16,7 +16,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-import psutil
 import torch
 from PIL import Image
 
@@ -24,7 +23,7 @@ import nerdrain
 from nerdrain.checkpoints.weights import shipped_models
 from nerdrain.data.photos import load_photo
 from nerdrain.data.rain import add_rain
-from nerdrain.devices import describe_device, peak_memory_mib, reset_peak_memory
+from nerdrain.devices import describe_device, peak_memory_mib, reset_peak_memory, used_memory
 from nerdrain.evaluation.metrics import to_uint8
 from nerdrain.inference.tiling import split_side
 from nerdrain.model.network import NeRDRain
@@ -66,18 +65,23 @@ def compare_tiles(name: str, tiles: list[int], overlaps: list[int]) -> None:
             )
 
 
-def bytes_per_unit(name: str, side: int) -> float:
-    """Peak memory of one pass over a square image, in bytes per pixel and channel."""
+def bytes_per_unit(name: str, side: int) -> tuple[float, float]:
+    """Peak memory of one pass and of 12 passes, in bytes per pixel and channel.
+
+    The passes have three shapes, as the tiles of a photograph have.
+    """
     device = nerdrain.pick_device()
     model = NeRDRain(nerdrain.PRESETS[name]).to(device).eval()
+    x = torch.rand(1, 3, side, side, device=device)
+    peaks = []
     with torch.inference_mode():
-        model(torch.rand(1, 3, 64, 64, device=device))  # loads the kernels
-        x = torch.rand(1, 3, side, side, device=device)
+        model(x[..., :64, :64])  # loads the kernels
+        before = used_memory(device)
         reset_peak_memory(device)
-        on_gpu = device.type == "cuda"
-        before = torch.cuda.memory_allocated() if on_gpu else psutil.Process().memory_info().rss
-        model(x)
-    return (peak_memory_mib(device) * 2**20 - before) / (side**2 * model.config.width)
+        for number in range(12):
+            model(x[..., : side - number % 3 * 16])
+            peaks.append((peak_memory_mib(device) * 2**20 - before) / side**2 / model.config.width)
+    return peaks[0], peaks[-1]
 
 
 def main() -> None:
@@ -93,14 +97,14 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for name in set(arguments.models) & set(shipped_models()) if arguments.tiles else ():
         compare_tiles(name, arguments.tiles, arguments.overlaps)
-    print("\n| model | side | bytes per pixel and channel |")
-    print("|---|---|---|")
+    print("\n| model | side | bytes per pixel and channel | after 12 passes |")
+    print("|---|---|---|---|")
     for name in arguments.models:
         for side in arguments.sides:
             # A new process for each, because the peak of a process never falls.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
-                used = one.submit(bytes_per_unit, name, side).result()
-            print(f"| {name} | {side} | {used:.0f} |", flush=True)
+                first, last = one.submit(bytes_per_unit, name, side).result()
+            print(f"| {name} | {side} | {first:.0f} | {last:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
