@@ -5,10 +5,12 @@
 The first table shows, for rainy photographs of 1024x1024, how far the result in tiles is from the
 result of the whole image: the side of the tiles, which are made equal; the least and the mean PSNR
 (RGB); the largest difference of a value of 0 to 255; and the pixels that tiles of a photograph of
-4000x3000 compute more than once, in per cent. The
-second table shows the peak memory of one pass, in bytes per pixel and channel of `config.width`,
-and of 12 passes, between which the system's allocator keeps memory. They set `UNIT` and `GROWTH` of
-`nerdrain.inference.derain`. Models without weights have random ones here, so only their memory has a meaning.
+4000x3000 compute more than once, in per cent.
+
+The second table shows the peak memory of one pass, in bytes per pixel and channel of
+`config.width`, and of 12 passes, between which the system's allocator keeps memory. They set `UNIT`
+and `GROWTH` of `nerdrain.inference.derain`. Models without weights have random ones here, so only
+their memory has a meaning.
 """
 
 import argparse

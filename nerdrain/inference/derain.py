@@ -41,8 +41,8 @@ DEFAULT_MEMORY = 17 * 2**30 // 10  # 1.7 GiB
 SMALLEST = 128
 #: A bound counts the memory in use in steps of 64 MiB, so that runs choose the same tiles.
 STEP = 2**26
-#: The system's allocator keeps memory between tiles. Over a large photograph the memory grows to at
-#: most this multiple of the memory of one tile; 1.3 was measured.
+#: The system's allocator keeps memory between tiles. Over a large photograph the memory grows to
+#: about this multiple of the memory of one tile, as measured by benchmarks/bench_tiles.py.
 GROWTH = 1.5
 
 
