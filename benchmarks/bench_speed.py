@@ -49,6 +49,7 @@ from nerdrain.devices import (
     median_seconds,
     peak_memory_mib,
     reset_peak_memory,
+    used_memory,
 )
 from nerdrain.evaluation.complexity import complexity
 from nerdrain.model.config import PRESETS
@@ -68,9 +69,11 @@ EVERY_OPTION: dict[str, dict[str, Any]] = OPTIONS | {
     "package, compile, bf16": {"compile": True, "precision": "bf16"},
 }
 PLAIN = {
-    "init_from": None, "precision": "fp32", "compile": False,
+    "init_from": None,
+    "precision": "fp32",
+    "compile": False,
     "grad_checkpointing": "none",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -100,28 +103,15 @@ def busy() -> float:
     return psutil.cpu_percent(interval=2)
 
 
-def peak_mib(device: str) -> float:
-    """Peak memory so far: of the tensors on a GPU, or of this process.
-
-    Linux counts a parent's memory into its child's peak, but not in the field VmHWM.
-    """
-    status = Path("/proc/self/status")
-    if torch.device(device).type == "cpu" and status.is_file():
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(fields["VmHWM"].split()[0]) / 2**10
-    return peak_memory_mib(device)
-
-
 def step_memory(contender: str, recipe: Recipe, device: str) -> float:
     """MiB that the first training step of this process needs beside the weights."""
     torch.ones(1, device=device)  # starts CUDA
     step = steps(recipe, device, OPTIONS)[contender]()
     gc.collect()
-    on_gpu = torch.device(device).type == "cuda"
     reset_peak_memory(device)
-    before = torch.cuda.memory_allocated(device) if on_gpu else psutil.Process().memory_info().rss
+    before = used_memory(device)
     step()
-    return peak_mib(device) - before / 2**20
+    return peak_memory_mib(device) - before / 2**20
 
 
 def memory_rows(plan: Plan) -> list[Row]:

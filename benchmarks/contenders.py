@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from statistics import median
@@ -14,6 +13,9 @@ from torch import Tensor, nn
 
 from nerdrain.devices import median_seconds
 from nerdrain.errors import NerdrainError
+from nerdrain.inference.engine import Engine
+from nerdrain.inference.export import to_onnx
+from nerdrain.kernels.attach import triton_works, use_kernels
 from nerdrain.model.network import NeRDRain
 from nerdrain.training.batches import TrainingData
 from nerdrain.training.execution import make_accelerator, with_options
@@ -39,18 +41,6 @@ FAILURES = (ImportError, MemoryError, NerdrainError, RuntimeError)
 """Errors that leave a contender out: not installed, out of memory, cannot be compiled here."""
 
 
-def optional(module: str, name: str) -> Any:
-    """A function of a module that this version or this machine may not have.
-
-    Raises:
-        NerdrainError: It cannot be imported; the sentence says why.
-    """
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise NerdrainError(f"{module} cannot be used here ({error})") from None
-
-
 def compiled(network: NeRDRain) -> NeRDRain:
     """The network with compiled blocks, as a recipe with `compile` trains it."""
     return with_options(network, Recipe(compile=True, max_steps=1))
@@ -68,8 +58,7 @@ def in_bfloat16(network: nn.Module) -> Callable[[Tensor], Any]:
 
 def fast_engine(network: NeRDRain) -> Callable[[Tensor], Any]:
     """The engine of `nerdrain derain`, with the network exported in memory."""
-    content = optional("nerdrain.inference.export", "to_onnx")(network)
-    return optional("nerdrain.inference.engine", "Engine")(network, content)
+    return Engine(network, to_onnx(network))
 
 
 def with_kernels(network: nn.Module) -> nn.Module:
@@ -79,10 +68,10 @@ def with_kernels(network: nn.Module) -> nn.Module:
         NerdrainError: They do not run on the network's device.
     """
     device = next(network.parameters()).device
-    works = optional("nerdrain.kernels.attach", "triton_works")
-    if device.type != "cuda" or not works(device):  # the interpreter of a CPU measures nothing
+    # Triton's interpreter, on a CPU, measures nothing.
+    if device.type != "cuda" or not triton_works(device):
         raise NerdrainError(f"Triton does not run on {device.type}")
-    optional("nerdrain.kernels.attach", "use_kernels")(network)
+    use_kernels(network)
     return network
 
 

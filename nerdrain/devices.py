@@ -54,9 +54,8 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory of freed tensors for new ones; on Linux with glibc.
 
     By default glibc returns the memory of each large tensor to the system. For the next tensor the
-    system must then map and clear every page again, which takes about a third of a forward pass on
-    the CPU. The peak grows a little, because glibc does not reuse every block at once. On other
-    systems the function does nothing.
+    system must then map and clear every page again (chapter 9 measures this). The peak grows,
+    because glibc does not reuse every block at once. On other systems the function does nothing.
     """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -27,9 +27,8 @@ def export(
     """Export a network to an ONNX file, for the browser and for fast deraining on a CPU.
 
     The file takes an image of any size, (1, 3, height, width) in [0, 1]. Its weights are float16,
-    and it computes in float32. It is compared with PyTorch before it is written. This takes about
-    a minute for the tiny model. `nerdrain derain` uses a file that lies beside its model. Needs
-    `pip install nerdrain[fast]`.
+    and it computes in float32. It is compared with PyTorch before it is written. `nerdrain derain`
+    uses a file that lies beside its model. Needs `pip install nerdrain[fast]`.
 
     Examples:
     - `nerdrain export nerd-rain-tiny -o model.onnx`

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from nerdrain.evaluation.paper import TABLE_2
@@ -43,17 +43,18 @@ def complexity(model: NeRDRain | NeRDRainConfig, size: int | tuple[int, int] = 2
     height, width = (size, size) if isinstance(size, int) else size
     unmerged: list[int] = []
 
-    def count_unmerged(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def count_unmerged(
+        module: TransposedAttention, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> None:
         """The extra cost of multiplying by attention and by its projection one after the other."""
-        if isinstance(module, TransposedAttention):
-            channels, pixels = output.shape[1], output.shape[2:].numel()
-            per_head = channels**2 // module.heads
-            unmerged.append(per_head * (pixels - channels))
+        channels, pixels = output.shape[1], output.shape[2:].numel()
+        unmerged.append(channels**2 // module.heads * (pixels - channels))
 
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         traced = NeRDRain(config).requires_grad_(False)
         for module in traced.modules():
-            module.register_forward_hook(count_unmerged)
+            if isinstance(module, TransposedAttention):
+                module.register_forward_hook(count_unmerged)
         traced(torch.empty(1, 3, height, width))
     # The counter counts a multiply-add as two operations.
     macs = counter.get_total_flops() // 2 + sum(unmerged)

@@ -85,6 +85,16 @@ def depthwise_kernel(
 
 
 @triton.jit
+def convolve_halves(x, taps, row, column, pixel, channel, height, width, hidden):
+    """Both halves of the convolved channels; the second begins `hidden` numbers later in a row."""
+    a = convolve(x, taps, row, column, pixel, channel, height, width, hidden, 2 * hidden, False)
+    x += hidden
+    taps += hidden
+    b = convolve(x, taps, row, column, pixel, channel, height, width, hidden, 2 * hidden, False)
+    return a, b
+
+
+@triton.jit
 def gate_kernel(
     x, taps, out, height, width, hidden,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK: tl.constexpr,
@@ -92,12 +102,7 @@ def gate_kernel(
     """gelu(a) * b, where a and b are the first and the second half of the convolved channels."""
     row, column, pixel = tile_of_program(height, width, TILE_H, TILE_W)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    # The second half begins `hidden` numbers later in each row.
-    a = convolve(x, taps, row, column, pixel, channel, height, width, hidden, 2 * hidden, False)
-    b = convolve(
-        x + hidden, taps + hidden,
-        row, column, pixel, channel, height, width, hidden, 2 * hidden, False,
-    )  # fmt: skip
+    a, b = convolve_halves(x, taps, row, column, pixel, channel, height, width, hidden)
     gelu = a * 0.5 * (1.0 + tl.erf(a * 0.7071067811865476))  # 1 / sqrt(2)
     mask = ((row < height) & (column < width))[:, None] & (channel < hidden)[None, :]
     to = out + pixel[:, None] * hidden + channel[None, :]
@@ -115,11 +120,7 @@ def gate_backward_kernel(
     """
     row, column, pixel = tile_of_program(height, width, TILE_H, TILE_W)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    a = convolve(x, taps, row, column, pixel, channel, height, width, hidden, 2 * hidden, False)
-    b = convolve(
-        x + hidden, taps + hidden,
-        row, column, pixel, channel, height, width, hidden, 2 * hidden, False,
-    )  # fmt: skip
+    a, b = convolve_halves(x, taps, row, column, pixel, channel, height, width, hidden)
     mask = ((row < height) & (column < width))[:, None] & (channel < hidden)[None, :]
     of = gradient + pixel[:, None] * hidden + channel[None, :]
     incoming = tl.load(of, mask=mask, other=0.0).to(tl.float32)

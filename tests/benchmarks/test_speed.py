@@ -116,9 +116,12 @@ def test_contenders_alternate_and_one_that_fails_is_left_out():
     assert 0 <= seconds["a"] < 60
 
 
-def test_a_missing_module_is_a_reason():
-    with pytest.raises(NerdrainError, match=r"nerdrain\.nothing cannot be used here"):
-        contenders.optional("nerdrain.nothing", "at_all")
+def test_an_engine_that_is_not_installed_is_left_out(monkeypatch):
+    monkeypatch.setattr("nerdrain.inference.export.is_installed", lambda: False)
+    only = {contenders.ENGINE: contenders.ON_CPU[contenders.ENGINE]}
+    made = contenders.forwards(only, PLAN.recipe("nerd-rain-s", 16), "cpu")
+    (reason,) = contenders.alternate(made, "cpu", 1).values()
+    assert "pip install nerdrain[fast]" in str(reason)
 
 
 def test_a_step_of_the_baseline_and_of_the_package_change_the_weights_alike(monkeypatch):
