@@ -192,7 +192,7 @@ class Network:
         if memory is None:
             keep_freed_memory()
         self.model: NeRDRain | Engine = load_model(model, self.device)
-        self.computes = str(self.device)
+        self.engine: Engine | None = None
         self.tile, self.overlap, self.max_memory, self.strength = tile, overlap, memory, strength
         # Refuse tiles that do not fit their overlap now, and not at the first large photograph.
         if side := tile_size(10**4, 10**4, self.model, tile):
@@ -206,12 +206,17 @@ class Network:
         network = cast("NeRDRain", self.model)
         if self.device.type == "cpu" and self.max_memory is None:
             try:
-                found = find_engine(network, find_weights(model))
+                self.engine = find_engine(network, find_weights(model))
             except NerdrainError as error:
                 say(f"note: {error} Until then PyTorch computes.", err=True)
-            else:
-                if found:
-                    self.model, self.computes = found, f"{self.device} with {found.name}"
+        self.model = self.engine or network
+
+    @property
+    def computes(self) -> str:
+        """The device, with the engine if it computed anything; it leaves single sizes to torch."""
+        if self.engine is not None and self.engine.compiled:
+            return f"{self.device} with {self.engine.name}"
+        return str(self.device)
 
     def derain(self, job: "Job", batch: Batch) -> None:
         """Replace the photograph of a job by its result, and describe the work."""
@@ -237,7 +242,7 @@ class Network:
         )
         seconds = time.perf_counter() - start
         tiles = f"{counts[0]} tiles" if counts[0] > 1 else "whole"
-        job.outcome.detail = f"{width}x{height}, {tiles}, {seconds:.1f} s on {self.device}"
+        job.outcome.detail = f"{width}x{height}, {tiles}, {seconds:.1f} s on {self.computes}"
 
 
 @dataclass

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner
 
 from nerdrain import NerdrainError, derain, load_model
@@ -381,6 +382,49 @@ def test_verbose(tmp_path, model, run, photo, fails):
     assert "c.png is not an image" in lines[2]
     assert lines[3].endswith("d.png: skipped")
     assert "--quiet and --verbose exclude" in fails(*arguments, "-q", code=2)
+
+
+class Engine(nn.Module):
+    """A stand-in: like the real one it leaves the first image of each size to the network."""
+
+    name = "OpenVINO 1.2"
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.config, self.seen, self.compiled = network, network.config, set(), {}
+
+    def forward(self, x):
+        if x.shape in self.seen:
+            self.compiled[x.shape] = True
+        self.seen.add(x.shape)
+        return self.network(x)
+
+
+def test_the_summary_names_the_engine_that_computed(tmp_path, model, succeeds, photo, monkeypatch):
+    monkeypatch.setattr(
+        "nerdrain.inference.engine.find_engine", lambda network, path: Engine(network)
+    )
+    folder = tmp_path / "in"
+    for name in ("a.png", "b.png"):
+        photo(folder / name)
+    arguments = ("derain", folder, "-o", tmp_path / "out", "--model", model, "--device", "cpu")
+    assert " on cpu with OpenVINO 1.2 in " in succeeds(*arguments)
+    assert " on cpu in " in succeeds(*arguments, "--overwrite", "--engine", "torch")
+    assert " on cpu in " in succeeds(*arguments, "--overwrite", "--max-memory", "8GiB")
+    single = ("derain", folder / "a.png", "-o", tmp_path / "c.png", "--model", model)
+    assert " on cpu in " in succeeds(*single, "--device", "cpu")
+
+
+def test_an_exported_file_of_another_network_is_left_alone(tmp_path, model, run, photo):
+    pytest.importorskip("openvino")
+    own = tmp_path / "m.safetensors"
+    own.write_bytes(model.read_bytes())
+    own.with_suffix(".onnx").write_bytes(b"no graph")
+    source = photo(tmp_path / "wet.png")
+    result = run("derain", source, "-o", tmp_path / "dry.png", "--model", own, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "note: the exported file is damaged" in result.stderr
+    assert "Until then PyTorch computes." in result.stderr
 
 
 class Recorder:
