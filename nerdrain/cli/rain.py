@@ -16,7 +16,9 @@ from nerdrain.files import make_folder, remove_leftovers, write_in_order
 def rain(
     clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photos.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for input/ and target/.")],
-    style: Annotated[str, typer.Option(metavar="light|heavy|mixed", help="Rain style.")] = "light",
+    style: Annotated[
+        str, typer.Option(metavar="light|heavy|mixed|extreme|wild", help="Rain style.")
+    ] = "light",
     mode: Annotated[
         str, typer.Option(metavar="additive|screen|veil", help="How rain and photo combine.")
     ] = "additive",

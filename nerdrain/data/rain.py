@@ -4,6 +4,7 @@ Rain200L/H and Rain100L/H are exactly `rainy = min(1, clean + R)`, where one gre
 added to all three channels. So a generator of R is enough to generate training pairs. A layer has
 two kinds of streak. Soft streaks have a Gaussian profile, fade at the ends and add up. Hard lines
 occur in many heavy layers; they have a constant value, and the brighter of two lines is visible.
+Some layers also have blobs, which are short and wide streaks, and a texture of dense rain.
 `nerdrain.data.rain_styles` holds the distributions.
 """
 
@@ -13,8 +14,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
+from scipy.signal import fftconvolve
 
-from nerdrain.data.rain_styles import STYLES, Z90, RainStyle, Range, Streaks
+from nerdrain.data.rain_styles import STYLES, Z90, RainStyle, Range, Streaks, Texture
 from nerdrain.errors import NerdrainError
 
 Mode = Literal["additive", "screen", "veil"]
@@ -136,6 +138,51 @@ def paint_streaks(
     canvas += padded[:, pad:-pad]
 
 
+def streak_kernel(length: float, width: float, angle: float) -> Float[np.ndarray, "n n"]:
+    """A soft streak around the centre: a Gaussian across it, and sin^2 from end to end along it.
+
+    Args:
+        length: in pixels.
+        width: full width at half maximum, in pixels.
+        angle: in radians from vertical.
+    """
+    reach = int(np.ceil(length / 2 + width))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
+    along = y * np.cos(angle) + x * np.sin(angle)
+    across = x * np.cos(angle) - y * np.sin(angle)
+    fading = np.cos(np.pi * np.clip(along / length, -0.5, 0.5)) ** 2
+    kernel: Floats = fading * np.exp(-0.5 * (across / (width * SIGMA_PER_FWHM)) ** 2)
+    return kernel
+
+
+def paint_texture(
+    canvas: Float32[np.ndarray, "h w"],
+    rng: np.random.Generator,
+    texture: Texture,
+    directions: tuple[Floats, Floats],
+) -> None:
+    """Add the texture of dense rain to a layer: sparse noise, blurred along the streaks.
+
+    The impulses are at random pixels and have exponential heights. By Campbell's theorem, n
+    impulses per pixel of mean height a give the variance 2 n a^2 (sum of the squared kernel). So a
+    follows from the contrast. The canvas is changed in place.
+    """
+    angles, shares = directions
+    for _ in range(rng.integers(texture.scales[0], texture.scales[1] + 1)):
+        degrees = float(rng.choice(angles, p=shares))
+        length, width = (
+            _draw_log_uniform(rng, texture.length),
+            _draw_log_uniform(rng, texture.width),
+        )
+        kernel = streak_kernel(length, width, np.deg2rad(degrees))
+        per_pixel = _draw_log_uniform(rng, texture.density) / 1e6
+        height = _draw_log_uniform(rng, texture.contrast)
+        height /= np.sqrt(2 * per_pixel * np.square(kernel).sum())
+        size = [n + len(kernel) - 1 for n in canvas.shape]  # the kernel reaches over the edges
+        noise = height * rng.standard_gamma(rng.poisson(per_pixel, size))
+        canvas += fftconvolve(noise, kernel, mode="valid").astype(np.float32)
+
+
 def find_style(style: str | RainStyle) -> RainStyle:
     """Return the style of that name; a `RainStyle` is returned as it is.
 
@@ -160,7 +207,7 @@ def rain_layer(
     Args:
         height: in pixels, 1 or more.
         width: in pixels, 1 or more.
-        style: "light", "heavy", "mixed", or your own RainStyle.
+        style: "light", "heavy", "mixed", "extreme", "wild", or your own RainStyle.
         seed: the same seed, size and style give the same layer. A Generator is also accepted.
 
     Raises:
@@ -177,30 +224,40 @@ def rain_layer(
     kinds = [style.soft]
     if style.lines is not None and rng.uniform() < style.lines_share:
         kinds.append(style.lines)
+    if style.blobs is not None and rng.uniform() < style.blobs_share:
+        kinds.append(style.blobs)
+    if style.texture is not None and rng.uniform() < style.texture_share:
+        paint_texture(layer, rng, style.texture, directions)
     for kind in kinds:
         drawn = _draw_streaks(rng, style, kind, directions, layer.shape)
         paint_streaks(layer, drawn, None if kind.hard else _draw_log_uniform(rng, kind.fade))
-    return np.minimum(layer, 1, out=layer)
+    return np.clip(layer, 0, 1, out=layer)
 
 
 def compose(
     clean: Float[np.ndarray, "h w c"] | UInt8[np.ndarray, "h w c"],
-    layer: Float[np.ndarray, "h w"],
+    layer: Float[np.ndarray, "h w"] | Float[np.ndarray, "h w c"],
     mode: Mode = "additive",
     *,
     airlight: float = 0.8,
-    veil: float = 0.3,
+    veil: float | Float[np.ndarray, "h w 1"] = 0.3,
 ) -> Float32[np.ndarray, "h w c"]:
-    """Add a rain layer R >= 0 to a clean image B, the same in all channels; values are in [0, 1].
+    """Add a rain layer R >= 0 to a clean image B; values are in [0, 1].
+
+    A layer (H, W) is added to all channels; (H, W, C) is rain with a colour.
 
     "additive" is min(1, B + R), exactly as in Rain100 and Rain200. "screen" is 1 - (1 - B)(1 - R),
     close to DDN-Data. "veil" is min(1, (1 - v)(B + R) + v A). It adds the haze of heavy rain: the
-    airlight A is the brightness of the haze, and the veil v is the share of the light that is haze.
+    airlight A is the brightness of the haze, and the veil v is the share of the light that is haze;
+    an array gives every pixel its own share.
 
     Raises:
         NerdrainError: The mode is unknown, the sizes differ, or B has values outside [0, 1].
     """
-    if clean.ndim != 3 or clean.shape[:2] != layer.shape:
+    rain = layer.astype(np.float32)
+    if rain.ndim == 2:
+        rain = rain[:, :, None]  # (H, W, 1)
+    if clean.ndim != 3 or rain.shape not in (clean.shape, (*clean.shape[:2], 1)):
         raise NerdrainError(
             f"an image of shape {clean.shape} and a rain layer of shape {layer.shape} do not fit; "
             "give (H, W, C) and (H, W)."
@@ -210,7 +267,6 @@ def compose(
         background /= 255
     if background.size and not (background.min() >= 0 and background.max() <= 1):
         raise NerdrainError("the image has values outside [0, 1]; give uint8, or divide by 255.")
-    rain = layer.astype(np.float32)[:, :, None]  # (H, W, 1)
     if mode == "additive":
         rainy = background + rain
     elif mode == "screen":

@@ -1,4 +1,4 @@
-"""The distributions of rain layers, and the three named styles.
+"""The distributions of rain layers, and the named styles.
 
 The styles "light" and "heavy" give layers with the statistics of Rain200L and Rain200H.
 `nerdrain.data.rain_statistics` measures them, and tests/data/test_rain.py compares them. Lengths
@@ -54,6 +54,21 @@ class Streaks:
 
 
 @dataclass(frozen=True)
+class Texture:
+    """Dense rain in which single streaks are hard to see: sparse noise, blurred along the streaks.
+
+    A layer adds up several scales of it. Each scale has its own noise, length and width, and draws
+    one value from every `Range`, log-uniformly.
+    """
+
+    density: Range  #: impulses of the noise per megapixel
+    length: Range  #: length of the blur, in pixels
+    width: Range  #: full width of the blur at half maximum, in pixels
+    contrast: Range  #: standard deviation of the scale over the layer, in 0..1
+    scales: tuple[int, int] = (2, 3)  #: smallest and largest number of scales
+
+
+@dataclass(frozen=True)
 class RainStyle:
     """All distributions of a rain layer, angles in degrees; change one with `dataclasses.replace`.
 
@@ -63,6 +78,10 @@ class RainStyle:
     soft: Streaks  #: the soft streaks of every layer
     lines: Streaks | None = None  #: the hard lines
     lines_share: float = 0.0  #: share of the layers that have hard lines
+    blobs: Streaks | None = None  #: drops close to the camera: short and wide streaks
+    blobs_share: float = 0.0  #: share of the layers that have blobs
+    texture: Texture | None = None  #: the dense rain behind the streaks
+    texture_share: float = 0.0  #: share of the layers that have it
     directions: tuple[float, ...] = (1.0,)  #: probabilities of 1, 2, ... directions, with sum 1
     main_share: Range = (0.6, 0.9)  #: share of the streaks in the first of several directions
     angle_std: float = 13.5  #: standard deviation of a layer's mean angle
@@ -111,4 +130,51 @@ MIXED = RainStyle(
     angle_std=18.0, angle_limit=45.0, direction_spread=(3.0, 40.0), scatter=2.0,
 )  # fmt: skip
 
-STYLES: Mapping[str, RainStyle] = {"light": LIGHT, "heavy": HEAVY, "mixed": MIXED}
+# For training and tests: heavier than HEAVY, with wider streaks, more directions and drops.
+EXTREME = RainStyle(
+    soft=Streaks(
+        density=(14000, 24000), peak=(0.06, 0.13), contrast=2.3, clump=(1, 6), fade=(0.2, 1.0),
+        length=Spread(25, 50, 90, largest=160), width=Spread(1.3, 2.2, 4.0, largest=7),
+    ),
+    lines=Streaks(
+        density=(3500, 7000), peak=(0.25, 0.5), contrast=1.2, clump=(1, 6), hard=True,
+        length=Spread(40, 75, 140, largest=200), width=Spread(1.2, 2.0, 4.0, largest=7),
+    ),
+    lines_share=0.6,
+    blobs=Streaks(
+        density=(20, 300), peak=(0.1, 0.4), contrast=1.5, fade=(1.0, 1.0),
+        length=Spread(8, 14, 26, largest=40), width=Spread(4, 7, 12, largest=16),
+    ),
+    blobs_share=0.4,
+    directions=(0.35, 0.35, 0.2, 0.1),
+    main_share=(0.3, 0.9),
+    angle_std=20.0, angle_limit=50.0, direction_spread=(6.0, 60.0), scatter=3.0,
+)  # fmt: skip
+
+# As on photographs of real rain: wide, soft, dense, of low contrast, at any angle, at times drops.
+WILD = RainStyle(
+    soft=Streaks(
+        density=(300, 5000), peak=(0.03, 0.12), contrast=1.8, fade=(0.6, 1.0), clump=(1, 4),
+        length=Spread(20, 50, 110, largest=200), width=Spread(2.5, 4.0, 6.5, largest=9),
+        length_scale=(0.6, 1.5), width_scale=(0.8, 1.3),
+    ),
+    texture=Texture(
+        density=(1000, 30000), length=(12, 80), width=(2.0, 7.0), contrast=(0.012, 0.045),
+    ),
+    texture_share=0.85,
+    blobs=Streaks(
+        density=(20, 250), peak=(0.05, 0.25), contrast=1.6, fade=(1.0, 1.0),
+        length=Spread(8, 14, 26, largest=40), width=Spread(4, 7, 12, largest=16),
+    ),
+    blobs_share=0.3,
+    directions=(0.75, 0.2, 0.05),
+    angle_std=25.0, angle_limit=70.0, direction_spread=(5.0, 40.0), scatter=4.0,
+)  # fmt: skip
+
+STYLES: Mapping[str, RainStyle] = {
+    "light": LIGHT,
+    "heavy": HEAVY,
+    "mixed": MIXED,
+    "extreme": EXTREME,
+    "wild": WILD,
+}

@@ -19,6 +19,7 @@ from nerdrain.data.augmentation import augment, random_crop
 from nerdrain.data.images import read_image, to_tensor
 from nerdrain.data.pairing import images_in
 from nerdrain.data.rain import MODES, Mode, RainStyle, compose, find_style, rain_layer
+from nerdrain.data.variety import change_gamma, crop_at_zoom, depth_veil, photograph, vary_rain
 from nerdrain.errors import NerdrainError
 
 Photo = str | Path | UInt8[np.ndarray, "h w 3"]
@@ -27,7 +28,7 @@ Item = tuple[Float32[Tensor, "3 h w"], Float32[Tensor, "3 h w"]]
 MODE_SHARES = {"additive": 0.7, "screen": 0.2, "veil": 0.1}
 AIRLIGHT_RANGE, VEIL_RANGE = (0.6, 0.95), (0.05, 0.4)
 # Numbers of independent random streams of one seed.
-RAIN, CROP, BANK = 0, 1, 2
+RAIN, CROP, BANK, VARIETY = 0, 1, 2, 4  # 3 is nerdrain.training.batches.ORDER
 
 
 class Pairs(Protocol):
@@ -76,8 +77,8 @@ class SyntheticRain(EpochDataset):
     Args:
         photos: a folder, or a sequence of image files or (H, W, 3) uint8 arrays. Arrays stay in
             memory; files are read at each use.
-        style: "light", "heavy", "mixed" or a RainStyle; or several names with their shares of the
-            items, e.g. ``{"light": 1, "mixed": 2}``.
+        style: the name of a style, such as "mixed", or a RainStyle; or several names with their
+            shares of the items, e.g. ``{"light": 1, "mixed": 2}``.
         mode: how to add rain: "additive", "screen", "veil", or "mixed" (shares 0.7, 0.2 and 0.1,
             with a random density and brightness of the veil).
         seed: items depend only on (seed, epoch, index).
@@ -87,6 +88,7 @@ class SyntheticRain(EpochDataset):
             mirrored with probability 1/2. 0 draws a new layer for each item.
         bank_size: side of the bank's layers, in pixels; no photograph or patch may be larger.
         dry: share of items without rain, so that a model learns to leave clean images unchanged.
+        variety: share of items whose photograph, rain and camera vary (`nerdrain.data.variety`).
         repeats: items of each photograph in one epoch.
 
     Raises:
@@ -104,6 +106,7 @@ class SyntheticRain(EpochDataset):
         bank: int = 0,
         bank_size: int = 512,
         dry: float = 0.0,
+        variety: float = 0.0,
         repeats: int = 1,
     ) -> None:
         super().__init__(seed)
@@ -123,15 +126,16 @@ class SyntheticRain(EpochDataset):
         if len(photos) == 0:
             raise NerdrainError("there are no photographs; give a folder or at least one image.")
         too_small = patch_size is not None and patch_size < 1
-        if repeats < 1 or not 0 <= dry <= 1 or too_small or bank < 0:
+        if repeats < 1 or too_small or bank < 0 or not (0 <= dry <= 1 and 0 <= variety <= 1):
             raise NerdrainError(
-                f"patch_size={patch_size}, bank={bank}, dry={dry} and repeats={repeats} do not "
-                "work; patch_size and repeats must be 1 or more, bank 0 or more, dry in [0, 1]."
+                f"patch_size={patch_size}, bank={bank}, dry={dry}, variety={variety} and "
+                f"repeats={repeats} do not work; patch_size and repeats must be 1 or more, bank 0 "
+                "or more, dry and variety in [0, 1]."
             )
         self.photos: Sequence[Photo] = photos
         self.shares = [share / total for share in shares]
         self.mode, self.patch_size = mode, patch_size
-        self.dry, self.repeats = dry, repeats
+        self.dry, self.variety, self.repeats = dry, variety, repeats
         rngs = (np.random.default_rng([seed, number, BANK]) for number in range(bank))
         self.bank = [rain_layer(bank_size, bank_size, self._style(rng), rng) for rng in rngs]
 
@@ -168,13 +172,32 @@ class SyntheticRain(EpochDataset):
         """Return a photograph, or a crop of it, with the rain of an epoch."""
         index = range(len(self))[index]  # a negative index counts from the end
         rng = self._rng(epoch, index, RAIN)
+        vary = self._rng(epoch, index, VARIETY)
+        varied = vary.uniform() < self.variety
         photo = self.photo(index)
-        if self.patch_size is not None:  # crop bytes, which is cheaper than cropping floats
+        if self.patch_size is not None and varied:
+            photo = crop_at_zoom(photo, self.patch_size, vary)
+        elif self.patch_size is not None:  # crop bytes, which is cheaper than cropping floats
             whole = torch.from_numpy(photo.copy()).permute(2, 0, 1)  # Pillow's array is read-only
             photo = random_crop(whole[None], self.patch_size, rng)[0].permute(1, 2, 0).numpy()
-        clean = to_tensor(photo)
-        layer = self._layer(clean.shape[1], clean.shape[2], rng)
-        background = clean.numpy().transpose(1, 2, 0)  # (H, W, 3)
+        clean = photo.astype(np.float32) / 255
+        layer = self._layer(clean.shape[0], clean.shape[1], rng)
+        if not varied:
+            rainy = self._compose(clean, layer, rng, vary=None)
+        else:
+            clean = change_gamma(clean, vary)
+            rainy = self._compose(clean, vary_rain(layer, vary), rng, vary)
+            rainy, clean = photograph(rainy, clean, vary)
+        return to_tensor(rainy), to_tensor(clean)
+
+    def _compose(
+        self,
+        clean: np.ndarray,
+        layer: np.ndarray,
+        rng: np.random.Generator,
+        vary: np.random.Generator | None,
+    ) -> np.ndarray:
+        """Add a layer in the mode of the dataset; with `vary`, haze grows with the distance."""
         airlight, veil = 0.8, 0.3
         mode = cast(Mode, self.mode)
         if self.mode == "mixed":
@@ -182,8 +205,10 @@ class SyntheticRain(EpochDataset):
             airlight, veil = rng.uniform(*AIRLIGHT_RANGE), rng.uniform(*VEIL_RANGE)
         if mode == "veil" and not layer.any():
             mode = "additive"  # without rain there is no haze either
-        rainy = compose(background, layer, mode, airlight=airlight, veil=veil)
-        return to_tensor(rainy), clean
+        haze: float | np.ndarray = veil
+        if vary is not None:
+            haze = depth_veil(clean.shape[0], clean.shape[1], veil, vary)
+        return compose(clean, layer, mode, airlight=airlight, veil=haze)
 
 
 class TrainingCrops(EpochDataset):

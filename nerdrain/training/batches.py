@@ -28,6 +28,7 @@ from nerdrain.errors import NerdrainError
 from nerdrain.training.recipes import Recipe, Stage
 
 VALIDATION_STYLES = ("light", "heavy")
+"""A recipe that trains on wild rain is validated on it, too."""
 VALIDATION_CROP = 256
 """Side of the middle of a validation image, in pixels: enough to compare steps of one run."""
 MOST_VALIDATED = 64
@@ -155,6 +156,7 @@ class TrainingData:
                 seed=recipe.seed,
                 patch_size=patch_size,
                 dry=recipe.clean_fraction,
+                variety=recipe.variety,
             )
         return Stream(TrainingCrops(pairs, patch_size, seed=recipe.seed), recipe.seed)
 
@@ -198,7 +200,7 @@ class TrainingData:
                 (add_rain(photo, style, seed=number)[0], photo.astype(np.float32) / 255)
                 for number, photo in enumerate(photos)
             ]
-            for style in VALIDATION_STYLES
+            for style in (*VALIDATION_STYLES, *(["wild"] if self.recipe.rain_style.wild else []))
         }
 
 

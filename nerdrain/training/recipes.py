@@ -48,6 +48,10 @@ class RainStyles(Settings):
     """Share of heavy rain, like Rain200H."""
     mixed: Share = 0.0
     """Share of mixed rain, from light to heavy."""
+    extreme: Share = 0.0
+    """Share of rain that is heavier and wider than heavy rain."""
+    wild: Share = 0.0
+    """Share of soft, wide and dense rain, as on photographs of real rain."""
 
 
 class Stage(Settings):
@@ -109,7 +113,8 @@ class Recipe(Settings):
         RainStyles,
         BeforeValidator(
             lambda style: {style: 1.0} if isinstance(style, str) else style,
-            json_schema_input_type=Literal["light", "heavy", "mixed"] | RainStyles,
+            json_schema_input_type=Literal["light", "heavy", "mixed", "extreme", "wild"]
+            | RainStyles,
         ),
     ] = RainStyles(mixed=1.0)
     """Style of synthetic rain: one name, or the share of each style."""
@@ -117,6 +122,9 @@ class Recipe(Settings):
     """How synthetic rain is composed with a photograph."""
     clean_fraction: Fraction = 0.0
     """Fraction of synthetic training pairs without rain."""
+    variety: Fraction = 0.0
+    """Fraction of synthetic training pairs whose photograph, rain and camera vary: zoom, gamma,
+    blur and colour of the rain, haze, sensor noise, JPEG."""
     patch_size: Size = 256
     """Side of a training crop, in pixels (section 4.1: 256)."""
     batch_size: Size = 1

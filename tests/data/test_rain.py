@@ -6,12 +6,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from nerdrain.data.photos import load_photo, photo_names
-from nerdrain.data.rain import MODES, DrawnStreaks, add_rain, compose, paint_streaks, rain_layer
+from nerdrain.data.rain import (
+    MODES,
+    DrawnStreaks,
+    add_rain,
+    compose,
+    paint_streaks,
+    rain_layer,
+    streak_kernel,
+)
 from nerdrain.data.rain_statistics import autocorrelation, layer_statistics
-from nerdrain.data.rain_styles import STYLES, RainStyle, Spread, Streaks
+from nerdrain.data.rain_styles import STYLES, RainStyle, Spread, Streaks, Texture
 from nerdrain.errors import NerdrainError
+from nerdrain.evaluation.metrics import psnr_matlab_y
 
 # Measured on published pairs of Rain200L and Rain200H (they agree with Rain100L and Rain100H).
 BENCHMARKS = {
@@ -171,6 +181,74 @@ def test_half_width_of_a_wide_blob_is_measured_both_ways():
     assert figures["half_width_across"] == pytest.approx(1.1774 * 2**0.5 * 3, rel=0.06)
     assert figures["half_width_along"] == pytest.approx(1.1774 * 2**0.5 * 9, rel=0.06)
     assert figures["angle"] == 0
+
+
+# ---------------------------------------------------------------- texture, extreme and wild rain
+
+
+def only_texture(**changes) -> RainStyle:
+    """A texture of fixed density, blur and contrast, and no streaks."""
+    fixed = Texture(
+        density=(2000, 2000), length=(30, 30), width=(4, 4), contrast=(0.03, 0.03), scales=(1, 1)
+    )
+    no_streaks = replace(one_kind().soft, density=(1e-9, 1e-9))
+    style = RainStyle(soft=no_streaks, angle_std=0.0, scatter=0.0)
+    return replace(style, texture=replace(fixed, **changes), texture_share=1.0)
+
+
+def test_a_texture_has_its_contrast_and_its_mean():
+    # Campbell: the variance is 2 n a^2 (sum of the squared kernel), the mean n a (its sum). The
+    # sums are the integrals of sin^2 (1/2), sin^4 (3/8), a Gaussian and its square.
+    layers = np.array([rain_layer(300, 300, only_texture(), seed) for seed in range(30)])
+    sigma = 4 / 2.3548
+    whole = 30 / 2 * sigma * np.sqrt(2 * np.pi)
+    squares = 30 * 3 / 8 * sigma * np.sqrt(np.pi)
+    height = 0.03 / np.sqrt(2 * 2000e-6 * squares)
+    assert layers.std() == pytest.approx(0.03, rel=0.05)
+    assert layers.mean() == pytest.approx(2000e-6 * height * whole, rel=0.05)
+    edge = np.concatenate([layers[:, :8].ravel(), layers[:, :, -8:].ravel()])
+    assert edge.mean() == pytest.approx(layers.mean(), rel=0.1)
+
+
+def test_scales_of_a_texture_add_up():
+    layers = [rain_layer(300, 300, only_texture(scales=(4, 4)), seed) for seed in range(10)]
+    assert np.std(layers) == pytest.approx(2 * 0.03, rel=0.1)
+
+
+@pytest.mark.parametrize("degrees", [-40, 0, 25])
+def test_a_texture_lies_along_the_streaks(degrees):
+    style = replace(only_texture(), angle_std=1e6, angle_limit=abs(degrees))
+    measured = [layer_statistics(rain_layer(300, 300, style, seed))["angle"] for seed in range(6)]
+    assert np.abs(measured) == pytest.approx(abs(degrees), abs=4)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7])
+def test_a_kernel_is_a_gaussian_across_and_fades_along(angle):
+    kernel = streak_kernel(20, 3, angle)
+    centre = len(kernel) // 2
+    assert kernel[centre, centre] == 1
+    for along, across, expected in ((0, 1.5, 0.5), (5, 0, 0.5), (10, 0, 0), (5, 1.5, 0.25)):
+        y = centre + along * np.cos(angle) - across * np.sin(angle)
+        x = centre + along * np.sin(angle) + across * np.cos(angle)
+        value = map_coordinates(kernel, [[y], [x]], order=3)[0]
+        assert value == pytest.approx(expected, abs=0.02)
+
+
+def test_extreme_rain_is_heavier_than_heavy_rain():
+    psnr = {}
+    for style in ("heavy", "extreme"):
+        pairs = [(load_photo(name)[:256, :256], i) for i, name in enumerate(photo_names()[::4])]
+        psnr[style] = [psnr_matlab_y(add_rain(x, style, i)[0], x / 255) for x, i in pairs]
+    assert np.mean(psnr["extreme"]) < np.mean(psnr["heavy"]) - 2
+    assert min(psnr["extreme"]) < 10
+
+
+def test_wild_rain_is_wide_and_of_low_contrast():
+    rows = [layer_statistics(rain_layer(300, 300, "wild", seed)) for seed in range(30)]
+    width = np.nanmedian([row["half_width_across"] for row in rows])
+    assert 2 < width < 6  # light and heavy rain: 1.4
+    assert np.median([row["std"] for row in rows]) < 0.09  # heavy rain: 0.13 to 0.15
+    assert np.std([row["angle"] for row in rows]) > 15
 
 
 # ---------------------------------------------------------------- sizes, types, seeds

@@ -130,6 +130,18 @@ def test_the_repositorys_photographs_keep_their_split() -> None:
     data = TrainingData(small_recipe())
     assert data.size == 60
     assert {kind: len(some) for kind, some in data.validation().items()} == {"light": 8, "heavy": 8}
+    wild = TrainingData(small_recipe(rain_style={"mixed": 1, "wild": 1}))
+    assert list(wild.validation()) == ["light", "heavy", "wild"]
+
+
+def test_the_variety_of_a_recipe_reaches_its_crops() -> None:
+    options = {"rain_style": "wild", "clean_fraction": 1.0, "patch_size": 16}
+    same, varied = (
+        TrainingData(small_recipe(**options, variety=variety)).stream(16)[0][1]
+        for variety in (0.0, 1.0)
+    )
+    assert same.shape == varied.shape == (3, 16, 16)
+    assert not np.array_equal(same, varied)
 
 
 def test_one_photograph_is_not_enough(tmp_path: Path) -> None:

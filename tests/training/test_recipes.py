@@ -143,6 +143,8 @@ def test_a_style_is_a_name_or_shares() -> None:
             "light": 1.0,
             "heavy": 0.0,
             "mixed": 0.0,
+            "extreme": 0.0,
+            "wild": 0.0,
         }
 
 
