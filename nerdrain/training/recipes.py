@@ -142,6 +142,9 @@ class Recipe(Settings):
     """Highest learning rate of Adam (section 4.1: 1e-4, and 2e-4 on Rain200H)."""
     min_lr: Annotated[float, Field(ge=0, le=1e6)] = 1e-6
     """Learning rate at the end of the cosine (section 4.1: 1e-6)."""
+    lr_schedule: Literal["cosine", "released"] = "cosine"
+    """Learning rate after the warm-up: a cosine that ends at `min_lr`, or the rates that the
+    released code sets (`nerdrain.training.loop.learning_rate`)."""
     lr_scaling: Literal["none", "sqrt", "linear"] = "none"
     """Multiplies `lr` and `min_lr` by the square root of the batch size, by it, or by 1."""
     loss_weights: LossWeights = LossWeights()

@@ -109,7 +109,9 @@ def equation_3(
 
 @pytest.mark.parametrize("encoding", [True, False])
 @pytest.mark.parametrize("interpolate", [True, False])
-@pytest.mark.parametrize("size", [(3, 4), (6, 8), (5, 7), (2, 3), (3, 5), (1, 1)])
+@pytest.mark.parametrize(
+    "size", [(3, 4), (6, 8), (5, 7), (2, 3), (3, 5), (1, 1), (9, 8), (8, 8), (6, 5)]
+)
 def test_paper_decoder_is_equation_3(
     size: tuple[int, int], interpolate: bool, encoding: bool
 ) -> None:

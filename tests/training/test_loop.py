@@ -1,6 +1,7 @@
 """The training loop: schedule, optimizer, guards, what a run writes, and that it learns."""
 
 import csv
+import json
 import math
 import os
 import shutil
@@ -49,16 +50,28 @@ def test_learning_rate_is_the_closed_form() -> None:
     assert learning_rate(100, 101, recipe) == pytest.approx(1e-6)
 
 
-@pytest.mark.parametrize(("name", "peak"), [("rain200l", 1e-4), ("rain200h", 2e-4)])
-def test_every_epoch_of_the_papers_recipe_has_its_rate(name: str, peak: float) -> None:
-    """Warm-up 0, 1/3, 2/3 of the rate; then half a cosine, from the rate down to exactly 1e-6."""
+SCHEDULES = json.loads(
+    (Path(__file__).parents[1] / "golden" / "schedule.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", ["spa", "did", "ddn", "rain200l", "rain200h"])
+def test_the_papers_recipes_set_the_rates_of_the_released_training(name: str) -> None:
     recipe = read_recipe(name)
-    rates = [learning_rate(epoch, recipe.epochs, recipe) for epoch in range(600)]
-    assert rates[:3] == pytest.approx([0, peak / 3, 2 * peak / 3])
-    angles = np.pi * np.arange(597) / 596
-    np.testing.assert_allclose(rates[3:], (peak + 1e-6) / 2 + (peak - 1e-6) / 2 * np.cos(angles))
-    assert rates[3] == peak
-    assert rates[-1] == pytest.approx(1e-6, abs=1e-18)
+    (golden,) = (
+        s["rates"]
+        for s in SCHEDULES["schedules"]
+        if (s["epochs"], s["lr"]) == (recipe.epochs, recipe.lr)
+    )
+    rates = [learning_rate(epoch, recipe.epochs, recipe) for epoch in range(recipe.epochs)]
+    np.testing.assert_allclose(rates, golden, rtol=1e-9)
+
+
+def test_a_released_schedule_of_few_epochs_has_rates() -> None:
+    for epochs in (1, 3, 4, 5):
+        recipe = small_recipe(max_steps=0, epochs=epochs, warmup=3, lr_schedule="released")
+        rates = [learning_rate(epoch, epochs, recipe) for epoch in range(epochs)]
+        assert rates[:1] == [0] and np.isfinite(rates).all()
 
 
 def test_a_rate_holds_for_an_epoch_or_a_step(photos: Path) -> None:
