@@ -1,0 +1,1 @@
+"""Bundle, check and grade the assignments of a course on this package."""
