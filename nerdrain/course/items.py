@@ -19,12 +19,12 @@ class Call:
         function: "module:name" in the hand-in; it is called with keyword arguments.
         arguments: NumPy arrays, which arrive as torch tensors of the same dtype; int, float, bool,
             str, None; and lists and dicts of all of these.
-        files: more files, by relative path, that lie beside the student's files in this call and
-            the later calls of the item. They replace files of the student.
+        files: more files, by relative path, that lie beside the student's files during this call.
+            They replace files of the student. A call with files runs in a process of its own.
         gradients: names of floating arguments. The answer then also holds the gradient of the sum
             of all floating outputs with respect to each.
-        tests: a file of the hand-in that pytest runs, in place of a function. The answer's value
-            is {"passed": [names], "failed": [names], "errors": number of errors}.
+        tests: a file of the hand-in that pytest runs, in place of a function, in a process of its
+            own. The answer's value is {"passed": [names], "failed": [names], "errors": count}.
     """
 
     function: str = ""
@@ -69,7 +69,7 @@ class Item:
     Args:
         name: its name in `points` of assignment.yaml.
         points: its points.
-        calls: they run one after another in one worker process.
+        calls: they run one after another in one worker process, but see `Call.files`.
         judge: computes the verdict from the answers, one for each call. It must not change
             anything outside it, because it runs once for each hand-in.
         tolerates_errors: whether `judge` also runs if an answer is an error. By default an error
