@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "PYTHONHASHSEED": "0",
 }
 """All variables of a worker, besides its paths."""
@@ -72,6 +73,10 @@ class Launcher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and all workers, and remove the temporary folder."""
         self._stop()
         remove(self._folder)
 
@@ -139,6 +144,9 @@ class Launcher:
         if not line:
             self._stop()
             return "it ended the process that starts workers."
+        if too_much := watched.too_much_text():  # the worker was faster than the watch
+            remove(folder / "answers")
+            return too_much
         return explain_exit(int(line), limits)
 
     def _end(self, problem: str) -> str:
@@ -206,9 +214,13 @@ class Watched:
             return f"it used more than {limits.memory_mib} MiB of memory."
         if cpu > limits.cpu_seconds:
             return f"it used more than {limits.cpu_seconds:g} s of processor time."
+        return self.too_much_text()
+
+    def too_much_text(self) -> str | None:
+        """Whether too much was printed, in a sentence, or None."""
         with suppress(OSError):
-            if os.lstat(self.folder / "printed.txt").st_size > limits.output_kib * 1024:
-                return f"it printed more than {limits.output_kib:g} KiB."
+            if os.lstat(self.folder / "printed.txt").st_size > self.limits.output_kib * 1024:
+                return f"it printed more than {self.limits.output_kib:g} KiB."
         return None
 
     def _use(self) -> tuple[int, float]:

@@ -185,7 +185,8 @@ def run_tests(path: Path) -> dict[str, Any]:
     """Run pytest on one file of the hand-in."""
     outcomes = Outcomes()
     options = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-c", os.devnull]
-    code = pytest.main([*options, f"--rootdir={path.parent}", str(path)], plugins=[outcomes])
+    roots = [f"--rootdir={path.parent}", f"--confcutdir={path.parent}"]
+    code = pytest.main([*options, *roots, str(path)], plugins=[outcomes])
     internal = code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
     errors = outcomes.errors + internal
     failed = list(dict.fromkeys(outcomes.failed))
