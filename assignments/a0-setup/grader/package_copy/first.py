@@ -1,0 +1,31 @@
+"""Assignment 0: the package's code as it is."""
+
+import json
+import platform
+from pathlib import Path
+
+import torch
+
+import nerdrain
+from nerdrain.model.coordinates import PositionalEncoding, pixel_centres
+
+VARIANT = json.loads(Path(__file__).with_name("variant.json").read_text(encoding="utf-8"))
+
+
+def versions() -> dict[str, str]:
+    """The versions of "python", "torch" and "nerdrain"."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "nerdrain": nerdrain.__version__,
+    }
+
+
+def positions(size: int) -> torch.Tensor:
+    """Centres of `size` pixels that tile the interval from `low` to `high`."""
+    return pixel_centres(size, dtype=torch.float64)
+
+
+def encoding(x: torch.Tensor, levels: int) -> torch.Tensor:
+    """Sines and cosines of positions, with the frequencies omega, 2 omega, 4 omega, and so on."""
+    return PositionalEncoding(levels)(x[:, None])
