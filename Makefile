@@ -22,11 +22,12 @@ NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 
 
 RUNS := runs/nerd-rain-tiny-1 runs/nerd-rain-tiny-2 runs/nerd-rain-tiny-3
 
-.PHONY: checkpoints help env book test lint types unit nbval strict site lab bench gpu notebooks constraints clean
+.PHONY: checkpoints help env book test lint types unit test-course nbval strict site lab bench gpu notebooks constraints clean
 
 help:
 	@echo "make book       the environment, then the book at $(INDEX) and as $(BUNDLE)"
-	@echo "make test       the environment, then lint, types, unit tests, notebooks, the book and its pages"
+	@echo "make test       the environment, then lint, types, unit tests, assignments, notebooks, the book and its pages"
+	@echo "make test-course  grade the known hand-ins of every assignment; 5 minutes"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make bench      measure speed and memory on the CPU, for the page book/speed.md; 15 minutes"
 	@echo "make gpu        run the tests and chapters on a CUDA GPU, then measure there"
@@ -51,7 +52,7 @@ book: $(ASSETS)
 	@$(BIN)/python tools/bundle.py
 	@echo "The book is at $(CURDIR)/$(INDEX)"
 
-test: lint types unit nbval strict site
+test: lint types unit test-course nbval strict site
 	@echo "All checks passed."
 
 lint: $(INSTALLED)
@@ -63,6 +64,10 @@ types: $(INSTALLED)
 
 unit: $(INSTALLED)
 	$(BIN)/pytest -n $(WORKERS) --ignore-glob='tests/book/test_site*.py' --cov --cov-report=term --cov-fail-under=95
+
+# Solutions, correct and wrong hand-ins of all assignments get the points that they deserve.
+test-course: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/nerdrain course verify --jobs 2
 
 # Kernels share the cores: one thread each is faster than all of them at once. The notebooks that
 # pass are kept for the pages (notebooks/conftest.py).

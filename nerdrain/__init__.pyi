@@ -1,6 +1,7 @@
 from . import (
     checkpoints,
     cli,
+    course,
     data,
     devices,
     errors,
@@ -27,6 +28,7 @@ __all__ = [
     "NerdrainError",
     "checkpoints",
     "cli",
+    "course",
     "data",
     "derain",
     "devices",

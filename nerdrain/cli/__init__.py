@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import nerdrain
-from nerdrain.cli import ablate, convert, derain, evaluate, export, info, plot, rain, train
+from nerdrain.cli import ablate, convert, course, derain, evaluate, export, info, plot, rain, train
 from nerdrain.cli.console import print_notes, report_errors
 from nerdrain.errors import Stopped
 
@@ -84,3 +84,19 @@ for command in (
     ablate.ablate,
 ):
     app.command()(report_errors()(exit_when_stopped()(print_notes()(command))))
+
+course_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for subcommand in (
+    course.bundle,
+    course.check,
+    course.grade,
+    course.export,
+    course.verify,
+    course.new_key,
+):
+    course_app.command()(report_errors()(exit_when_stopped()(print_notes()(subcommand))))
+app.add_typer(course_app, name="course", help="Hand out and grade the assignments of a course.")

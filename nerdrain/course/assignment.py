@@ -71,7 +71,7 @@ class Assignment(Settings):
     """Whether `report.md` belongs to the hand-in."""
     points: dict[str, Points]
     """Automatic points of each item."""
-    rubric: dict[str, Points] = {}
+    rubric: dict[str, Points] = Field(default_factory=dict)
     """Points that a person gives, of each written part."""
     limits: Limits = Limits()
     """Limits of each worker."""

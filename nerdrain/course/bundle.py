@@ -94,7 +94,9 @@ def requirements() -> str:
                 waiting.append(line)
     pins.pop("nerdrain", None)
     lines = "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
-    return f"# The versions for nerdrain {nerdrain.__version__}; README.md says how to install.\n{lines}"
+    return (
+        f"# Versions for nerdrain {nerdrain.__version__}; README.md says how to install.\n{lines}"
+    )
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -1,8 +1,8 @@
 """Confine the current process to one folder and to limits, before it runs code of a student.
 
-Every layer that the system offers is used, and `confine` returns the names of those that are active.
-Landlock (Linux 5.13 or newer) needs no rights: afterwards the process and its children can read only
-the libraries and can write only to their folder.
+Every layer that the system offers is used, and `confine` returns the names of the active ones.
+Landlock (Linux 5.13 or newer) needs no rights: afterwards the process and its children can read
+only the libraries and can write only to their folder.
 """
 
 import ctypes
@@ -138,9 +138,7 @@ def _restrict_paths(folder: Path, version: int) -> None:
     os.close(ruleset)
 
 
-def _allow(
-    library: ctypes.CDLL, ruleset: int, paths: Iterable[str | Path], rights: int
-) -> None:
+def _allow(library: ctypes.CDLL, ruleset: int, paths: Iterable[str | Path], rights: int) -> None:
     """Add rights on files and on folders with everything in them; paths may be missing."""
     for path in paths:
         try:

@@ -1,7 +1,7 @@
 """Exchange arguments and answers with a worker as files of two formats that hold data only.
 
-The structure of a value is JSON, and its arrays are in a safetensors file. Nothing is unpickled, and
-the trusted process reads only regular files of limited size.
+The structure of a value is JSON, and its arrays are in a safetensors file. Nothing is unpickled,
+and the trusted process reads only regular files of limited size.
 """
 
 import json

@@ -1,7 +1,8 @@
 """The language of a grader: items of points, the calls that they need, and verdicts on answers.
 
-An assignment's `grade.py` makes items. The grader runs their calls in a worker process that holds only
-the student's files and the inputs. The item's judge then sees the answers in the trusted process.
+An assignment's `grade.py` makes items. The grader runs their calls in a worker process that holds
+only the student's files and the inputs. The item's judge then gets the answers in the trusted
+process.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The lecturer's key, and the variant of an assignment that follows from it for each student.
 
-All constants, seeds and hidden inputs of a variant come from HMAC-SHA256 of the key, the assignment,
-the student and a purpose. So a person without the key cannot compute them.
+All constants, seeds and hidden inputs of a variant come from HMAC-SHA256 of the key, the
+assignment, the student and a purpose. So a person without the key cannot compute them.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Run calls of a hand-in in worker processes, and end the workers that exceed their limits.
 
-This is the trusted side. It writes a job into a temporary folder, starts a worker there, watches the
-whole tree of its processes, and reads the answers after every process has ended.
+This is the trusted side. It writes a job into a temporary folder, starts a worker there, watches
+the whole tree of its processes, and reads the answers after every process has ended.
 """
 
 import json
@@ -277,8 +277,8 @@ def read_answer(folder: Path, name: str, largest: int, ended: str) -> Answer:
         return Answer(error=f"{error}.")
     if not isinstance(content, dict) or not {"value", "error"} & content.keys():
         return Answer(error="its result is damaged.")
-    if (error := content.get("error")) is not None:
-        return Answer(error=shorten(str(error), LONGEST_FEEDBACK))
+    if (problem := content.get("error")) is not None:
+        return Answer(error=shorten(str(problem), LONGEST_FEEDBACK))
     gradients = content.get("gradients", {})
     return Answer(content["value"], gradients if isinstance(gradients, dict) else {})
 

@@ -1,4 +1,4 @@
-"""Check the assignments themselves: does each grader give known hand-ins the points they deserve?"""
+"""Check the assignments: do the graders give known hand-ins the points that they deserve?"""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,8 +1,8 @@
 """The process that starts workers, and the code of a worker.
 
 `python -m nerdrain.course.worker` imports torch once and then forks a new worker for each job, which
-saves the time of the import. It holds no secret: it reads only the folder of a job and the limits. The
-fork closes the pipes, so a worker cannot speak in the place of this process.
+saves the time of the import. It holds no secret, because it reads only the folder of a job and the
+limits. The fork closes the pipes, so a worker cannot write answers of this process.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ import pytest
 import safetensors.torch
 import torch
 
-import nerdrain.model.network  # most hand-ins need it
+import nerdrain.model.network  # noqa: F401 (most hand-ins need it)
 from nerdrain.course import confine, exchange
 
 LONGEST_MESSAGE = 300
@@ -118,7 +118,7 @@ def run(folder: Path) -> None:
 def _answer(call: Mapping[str, Any], arrays: Mapping[str, Any], work: Path) -> dict[str, Any]:
     """Run one call; an error of the student's code is part of the answer."""
     random.seed(0)
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (for hand-ins that use the global generator)
     torch.manual_seed(0)
     try:
         if call["tests"]:
@@ -129,9 +129,7 @@ def _answer(call: Mapping[str, Any], arrays: Mapping[str, Any], work: Path) -> d
         return {"error": describe(error, work)}
 
 
-def run_function(
-    name: str, arguments: dict[str, Any], gradients: Sequence[str]
-) -> dict[str, Any]:
+def run_function(name: str, arguments: dict[str, Any], gradients: Sequence[str]) -> dict[str, Any]:
     """Call "module:function", and compute gradients of the sum of all floating outputs."""
     module, function = name.split(":")
     for each in gradients:
@@ -145,9 +143,7 @@ def run_function(
     if outputs:
         total = torch.stack([t.double().sum() for t in outputs]).sum()
         found = torch.autograd.grad(total, inputs, allow_unused=True)
-    filled = [
-        torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found, strict=True)
-    ]
+    filled = [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found, strict=True)]
     return {"value": value, "gradients": dict(zip(gradients, filled, strict=True))}
 
 

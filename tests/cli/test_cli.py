@@ -26,7 +26,7 @@ def test_overview_and_version(run, succeeds):
     assert run().exit_code == 2  # without arguments: prints the help and fails
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "course"])
 def test_help_imports_nothing_slow(command):
     code = (
         "import sys\nfrom nerdrain.cli import app\n"
@@ -39,9 +39,17 @@ def test_help_imports_nothing_slow(command):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+COURSE = ["bundle", "check", "grade", "export", "verify", "new-key"]
+
+
+@pytest.mark.parametrize("command", COURSE)
+def test_help_of_the_course_has_an_example(command, succeeds):
+    assert f"nerdrain course {command}" in succeeds("course", command, "--help").split("Example")[1]
+
+
 def test_every_module_is_a_command():
     modules = {module.name for module in iter_modules(nerdrain.cli.__path__)}
-    assert modules == {*COMMANDS, "console"}
+    assert modules == {*COMMANDS, "course", "console"}
 
 
 def test_module_is_the_command():

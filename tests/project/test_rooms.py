@@ -16,7 +16,7 @@ FILES = sorted(
 # Each imports only itself and what stands before it.
 ORDER = (
     *("errors", "model", "files", "devices", "kernels", "data", "checkpoints", "evaluation"),
-    *("inference", "plotting", "training", "cli"),
+    *("inference", "plotting", "training", "course", "cli"),
 )
 LONGEST_FUNCTION = 40
 

@@ -1,0 +1,272 @@
+"""`nerdrain course`: hand out, check and grade the assignments of a course."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from nerdrain.cli.console import Overwrite, print_table, say
+from nerdrain.errors import NerdrainError
+from nerdrain.files import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from nerdrain.course.grading import Task
+    from nerdrain.course.handins import HandIn
+    from nerdrain.course.keys import Key
+    from nerdrain.course.verify import Check
+
+KeyFile = Annotated[
+    Path | None, typer.Option("--key", help="File of your key; see `course new-key`.")
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--assignments", help="Their folder; by default that of this repository."),
+]
+Shared = Annotated[
+    bool, typer.Option("--shared", help="All students have the same constants, in one bundle.")
+]
+Jobs = Annotated[int, typer.Option(min=1, max=2, help="Hand-ins that are graded side by side.")]
+
+
+def bundle(
+    assignment: Annotated[str, typer.Argument(help="Such as a2.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
+    student: Annotated[list[str] | None, typer.Option(help="A student's id; repeat it.")] = None,
+    roster: Annotated[Path | None, typer.Option(help="File with one student's id a line.")] = None,
+    key: KeyFile = None,
+    assignments: Folder = None,
+) -> None:
+    """Make what a student gets: handout, files to fill in, public tests and own constants.
+
+    For one student, the folder holds the files. For several, it holds a zip file for each. Without
+    a student, the bundle is for everyone: grade it with `--shared`. The ids name the hand-ins.
+
+    Example:
+    - `nerdrain course bundle a2 --key key.txt --roster students.txt -o bundles/`
+    """
+    from nerdrain.course.bundle import bundle as make
+    from nerdrain.course.bundle import write_bundle, zip_bundle
+
+    students = list(dict.fromkeys([*(student or []), *(read_roster(roster) if roster else [])]))
+    check_students(students)
+    task = open_task(assignment, assignments, read_key(key), shared=not students)
+    if not students:
+        write_bundle(output, make(task))
+        say(f"{output}: a bundle of {task.folder.name} for everyone; grade it with --shared.")
+    elif len(students) == 1:
+        write_bundle(output, make(task, students[0]))
+        say(f"{output}: a bundle of {task.folder.name} for {students[0]}.")
+    else:
+        for name in students:
+            content = zip_bundle(task.folder.name, make(task, name))
+            write_atomically(output / f"{name}.zip", content, overwrite=False)
+        say(f"{output}: {len(students)} bundles of {task.folder.name}.")
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(help="The bundle's folder.")] = Path("."),
+) -> None:
+    """Run the public tests of an assignment on your files, in the folder of its bundle.
+
+    Example:
+    - `nerdrain course check`
+    """
+    from nerdrain.course.bundle import run_public_tests
+
+    if code := run_public_tests(folder):
+        raise NerdrainError(f"the public tests do not pass yet (pytest's exit code is {code}).")
+    say("The public tests pass. The tests that grade are more.")
+
+
+def grade(
+    handins: Annotated[Path, typer.Argument(help="Folder with a zip file or folder a student.")],
+    report: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")],
+    assignment: Annotated[
+        str | None, typer.Option(help="By default, the one that most hand-ins name.")
+    ] = None,
+    key: KeyFile = None,
+    shared: Shared = False,
+    jobs: Jobs = 2,
+    assignments: Folder = None,
+) -> None:
+    """Grade hand-ins. The name of each zip file or folder is the student's id.
+
+    The report has `grades.csv`, and for each student a page and a JSON file. Code of students runs
+    in processes with limits. That stops accidents, not an attacker: read "Teach with this book".
+
+    Example:
+    - `nerdrain course grade handins/ --key key.txt -o report/`
+    """
+    from nerdrain.course.handins import read_handins
+
+    if (report / "grades.csv").exists():
+        raise NerdrainError(f"{report} holds grades already; choose another folder.")
+    found = read_handins(handins)
+    name = assignment or guess_assignment(found)
+    task = open_task(name, assignments, read_key(key), shared=shared)
+    make_folder(report)
+    if failed := grade_into(task, found, report, jobs):
+        say(f"nerdrain: {len(failed)} hand-ins could not be graded: {', '.join(failed)}.", err=True)
+        raise typer.Exit(1)
+
+
+def export(
+    assignment: Annotated[str, typer.Argument(help="Such as a2.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Zip file to write.")],
+    gradescope: Annotated[bool, typer.Option("--gradescope", help="For Gradescope.")] = False,
+    key: KeyFile = None,
+    shared: Shared = False,
+    overwrite: Overwrite = False,
+    assignments: Folder = None,
+) -> None:
+    """Make an autograder for Gradescope. It holds your key, so give it to no student.
+
+    There, a student's id is the email address of the account.
+
+    Example:
+    - `nerdrain course export a2 --gradescope --key key.txt -o a2.zip`
+    """
+    from nerdrain.course.gradescope import export as make
+
+    if not gradescope:
+        raise NerdrainError("give --gradescope; there is no other form.")
+    task = open_task(assignment, assignments, read_key(key), shared=shared)
+    write_atomically(output, make(task), overwrite=overwrite)
+    say(f"{output}: upload it as the autograder of {task.folder.name}.")
+
+
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[ASSIGNMENT]...", help="By default, all.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Check three variants, not one.")] = False,
+    jobs: Jobs = 2,
+    assignments: Folder = None,
+) -> None:
+    """Check the assignments: known hand-ins must get the points that they deserve.
+
+    Example:
+    - `nerdrain course verify a2`
+    """
+    from nerdrain.course.assignment import assignments_folder, find_assignment, find_assignments
+    from nerdrain.course.verify import STUDENTS
+    from nerdrain.course.verify import verify as check_all
+
+    root = assignments or assignments_folder()
+    chosen = [find_assignment(root, name) for name in names or find_assignments(root)]
+    students = STUDENTS if full else STUDENTS[:1]
+    checks: list[Check] = []
+    with Console(stderr=True).status("grading known hand-ins") as status:
+        for each in check_all(chosen, jobs=jobs, students=students):
+            checks.append(each)
+            status.update(f"graded {len(checks)} known hand-ins, last of {each.assignment}")
+    print_table(
+        ("assignment", "hand-ins", "full", "partial", "none", "missed"), rows(checks), numbers=1
+    )
+    missed = [each for each in checks if each.problem]
+    for each in missed:
+        what = f"{each.assignment} {each.case.kind} {each.case.name}".strip()
+        lost = [r.item for r in each.grade.results if r.points != r.of]
+        say(f"{what} ({each.student}): {each.problem}; it lost in {', '.join(lost) or 'nothing'}.")
+    if missed:
+        raise NerdrainError(f"{len(missed)} of {len(checks)} known hand-ins got other points.")
+
+
+def new_key(
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+) -> None:
+    """Make a key. Keep the file secret, and keep it until the last hand-in is graded.
+
+    Example:
+    - `nerdrain course new-key -o key.txt`
+    """
+    from nerdrain.course.keys import Key
+
+    key = Key.new()
+    key.write(output)
+    say(f"{output}: {key.name}. Without this file you cannot grade its bundles.")
+
+
+def rows(checks: "list[Check]") -> list[tuple[str, ...]]:
+    """A row of the table for each assignment."""
+    found = []
+    for name in dict.fromkeys(each.assignment for each in checks):
+        mine = [each for each in checks if each.assignment == name]
+        full = sum(all(r.points == r.of for r in each.grade.results) for each in mine)
+        none = sum(each.grade.points == 0 for each in mine)
+        missed = sum(bool(each.problem) for each in mine)
+        counts = (len(mine), full, len(mine) - full - none, none, missed)
+        found.append((name, *map(str, counts)))
+    return found
+
+
+def read_key(path: Path | None) -> "Key":
+    """Read the key; without one, use the practice key, and print that."""
+    from nerdrain.course.keys import Key
+
+    if path is not None:
+        return Key.read(path)
+    say(
+        "note: no --key, so the published practice key is used, which students have too.",
+        err=True,
+    )
+    return Key.practice()
+
+
+def open_task(name: str, folder: Path | None, key: "Key", *, shared: bool) -> "Task":
+    """The assignment of this name, with its grader."""
+    from nerdrain.course.assignment import assignments_folder, find_assignment
+    from nerdrain.course.grading import Task
+
+    return Task(find_assignment(folder or assignments_folder(), name), key, shared=shared)
+
+
+def read_roster(path: Path) -> list[str]:
+    """The students' ids in a file, one a line."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise NerdrainError(f"{path} cannot be read as text; check the path.") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def check_students(students: list[str]) -> None:
+    """Refuse ids that no hand-in can have as its name."""
+    from nerdrain.course.handins import STUDENT
+
+    for name in students:
+        if not STUDENT.fullmatch(name):
+            raise NerdrainError(f"{name!r} is not a student's id; use letters and digits.")
+
+
+def guess_assignment(found: "list[HandIn]") -> str:
+    """The assignment that most hand-ins name."""
+    from nerdrain.course.grading import named_assignments
+
+    names = named_assignments(found)
+    if not names:
+        raise NerdrainError("no hand-in names its assignment; give --assignment.")
+    if len(names) > 1:
+        say(f"note: hand-ins name {', '.join(names[:3])}; graded as {names[0]}.", err=True)
+    return names[0]
+
+
+def grade_into(task: "Task", found: "list[HandIn]", report: Path, jobs: int) -> list[str]:
+    """Grade hand-ins and write the report; returns the students that could not be graded."""
+    from nerdrain.course.grading import grade_all
+    from nerdrain.course.report import describe, write_student, write_table
+    from nerdrain.course.sandbox import Launcher
+
+    with Launcher() as launcher:
+        layers = launcher.probe()
+    grades = []
+    what = f"grading {task.folder.name}"
+    for each in track(grade_all(task, found, jobs), what, len(found), console=Console(stderr=True)):
+        grades.append(each)
+        write_student(report, describe(task.assignment, each, task.key.name, layers))
+        write_table(report / "grades.csv", task.assignment, grades)
+    say(f"{report / 'grades.csv'}: {len(grades)} hand-ins of {task.folder.name}.")
+    say(f"Active protection: {', '.join(layers)}.")
+    return [each.student for each in grades if not each.is_complete]
