@@ -32,7 +32,7 @@ Points = Annotated[float, Field(ge=0, le=100)]
 
 
 class Limits(Settings):
-    """What a worker process and all its children together may use."""
+    """Limits of a worker process together with all its children."""
 
     seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """Seconds by the clock for one item."""

@@ -143,10 +143,13 @@ def read_regular(path: Path, largest: int) -> bytes:
         raise
     except OSError as error:
         raise ValueError(f"its result cannot be read ({error.strerror})") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("its result is not a regular file")
         if status.st_size > largest:
             raise ValueError(f"its result has more than {largest / 2**20:.3g} MiB")
-        return file.read(largest)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(largest)
+    finally:
+        os.close(descriptor)

@@ -82,7 +82,7 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def _grader_files(folder: Path) -> Iterator[Path]:
-    """What grading needs: the settings and the grader, but no known hand-ins."""
+    """The settings and the grader, without the known hand-ins."""
     yield folder / "assignment.yaml"
     for path in _files(folder / "grader"):
         if path.relative_to(folder / "grader").parts[0] not in LEFT_OUT:

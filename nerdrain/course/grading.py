@@ -48,7 +48,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Grade:
-    """What a student gets, and why.
+    """The points of a student, and the reasons.
 
     Args:
         student: id of the student.

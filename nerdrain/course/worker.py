@@ -1,6 +1,6 @@
 """The process that starts workers, and the code of a worker.
 
-`python -m nerdrain.course.worker` imports torch once and then forks a new worker for each job, which
+`python -m nerdrain.course.worker` imports torch once and then forks a new worker for each job. This
 saves the time of the import. It holds no secret, because it reads only the folder of a job and the
 limits. The fork closes the pipes, so a worker cannot write answers of this process.
 """
