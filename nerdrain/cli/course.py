@@ -257,16 +257,17 @@ def grade_into(task: "Task", found: "list[HandIn]", report: Path, jobs: int) -> 
     """Grade hand-ins and write the report; returns the students that could not be graded."""
     from nerdrain.course.grading import grade_all
     from nerdrain.course.report import describe, write_student, write_table
-    from nerdrain.course.sandbox import Launcher
+    from nerdrain.course.sandbox import launch
 
-    with Launcher() as launcher:
-        layers = launcher.probe()
     grades = []
-    what = f"grading {task.folder.name}"
-    for each in track(grade_all(task, found, jobs), what, len(found), console=Console(stderr=True)):
-        grades.append(each)
-        write_student(report, describe(task.assignment, each, task.key.name, layers))
-        write_table(report / "grades.csv", task.assignment, grades)
+    with launch(min(jobs, len(found))) as launchers:
+        layers = launchers[0].probe()
+        graded = grade_all(task, found, launchers)
+        what, console = f"grading {task.folder.name}", Console(stderr=True)
+        for each in track(graded, what, len(found), console=console):
+            grades.append(each)
+            write_student(report, describe(task.assignment, each, task.key.name, layers))
+            write_table(report / "grades.csv", task.assignment, grades)
     say(f"{report / 'grades.csv'}: {len(grades)} hand-ins of {task.folder.name}.")
     say(f"Active protection: {', '.join(layers)}.")
     return [each.student for each in grades if not each.is_complete]

@@ -25,7 +25,8 @@ from nerdrain.errors import NerdrainError
 
 TEXTS = Path(__file__).with_name("bundle_files")
 """Files of every bundle: the AI policy, submit.py and pytest.ini."""
-PACKAGE_EXTRAS = ("course",)
+NEEDED = ("jinja2", "packaging", "pytest")
+"""The extra `course` of pyproject.toml."""
 MOST_SECONDS = 600.0
 """Seconds that the public tests may take."""
 
@@ -77,7 +78,7 @@ def readme(assignment: Assignment, student: str) -> str:
 def requirements() -> str:
     """This package and everything it needs, each with the version that is installed here."""
     pins: dict[str, str] = {}
-    waiting = [f"nerdrain[{','.join(PACKAGE_EXTRAS)}]"]
+    waiting = ["nerdrain", *NEEDED]
     while waiting:
         requirement = Requirement(waiting.pop())
         extras = requirement.extras or {""}

@@ -148,13 +148,14 @@ class Task:
 
     def _answers(self, item: Item, handin: HandIn, launcher: Launcher) -> list[Answer]:
         if handin.refused:
-            return [Answer(error="the hand-in was refused.")] * len(item.calls)
+            return [Answer(error="the hand-in was refused.")] * len([*item.reads, *item.calls])
+        read = [Answer(handin.files.get(name)) for name in item.reads]
         for call in item.calls:
             name = module_file(call)
             if name not in handin.files and name not in call.files:
                 missing = Answer(error=f"{name} is missing.")
-                return [missing] * len(item.calls)
-        return launcher.run(item.calls, handin.files, self.assignment.limits)
+                return [*read, *[missing] * len(item.calls)]
+        return read + launcher.run(item.calls, handin.files, self.assignment.limits)
 
 
 def module_file(call: Call) -> str:
@@ -173,26 +174,23 @@ def ungraded(assignment: Assignment, student: str, error: Exception) -> Grade:
     return Grade(student, tuple(results), (sentence,))
 
 
-def grade_all(task: Task, handins: Sequence[HandIn], jobs: int) -> Iterator[Grade]:
-    """Grade hand-ins with `jobs` workers side by side, in their order."""
-    launchers: SimpleQueue[Launcher] = SimpleQueue()
-    made = [Launcher() for _ in range(min(jobs, max(len(handins), 1)))]
-    for launcher in made:
-        launchers.put(launcher)
+def grade_all(
+    task: Task, handins: Sequence[HandIn], launchers: Sequence[Launcher]
+) -> Iterator[Grade]:
+    """Grade hand-ins with all launchers side by side; the grades come in the order of hand-ins."""
+    free: SimpleQueue[Launcher] = SimpleQueue()
+    for launcher in launchers:
+        free.put(launcher)
 
     def grade(handin: HandIn) -> Grade:
-        launcher = launchers.get()
+        launcher = free.get()
         try:
             return task.grade(handin, launcher)
         finally:
-            launchers.put(launcher)
+            free.put(launcher)
 
-    try:
-        with ThreadPoolExecutor(len(made)) as pool:
-            yield from pool.map(grade, handins)
-    finally:
-        for launcher in made:
-            launcher.close()
+    with ThreadPoolExecutor(len(launchers)) as pool:
+        yield from pool.map(grade, handins)
 
 
 def named_assignments(handins: Sequence[HandIn]) -> list[str]:

@@ -73,6 +73,8 @@ class Item:
         calls: they run one after another in one worker process, but see `Call.files`.
         judge: computes the verdict from the answers, one for each call. It must not change
             anything outside it, because it runs once for each hand-in.
+        reads: files of the hand-in. `judge` gets an answer for each before those of the calls; its
+            value is the file's bytes, or None if the file is missing.
         tolerates_errors: whether `judge` also runs if an answer is an error. By default an error
             gives no points and is the feedback.
     """
@@ -82,6 +84,7 @@ class Item:
     calls: Sequence[Call]
     judge: Callable[[Sequence[Answer]], Verdict]
     tolerates_errors: bool = False
+    reads: Sequence[str] = ()
 
 
 def all_or_nothing(problem: str | None) -> Verdict:

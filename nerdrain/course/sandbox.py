@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -184,6 +184,13 @@ class Launcher:
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
+
+
+@contextmanager
+def launch(count: int) -> Iterator[list[Launcher]]:
+    """Start several launchers at once, and close them at the end."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Launcher()) for _ in range(count)]
 
 
 class Watched:

@@ -11,7 +11,7 @@ from nerdrain.course.grading import Grade, Task
 from nerdrain.course.handins import HandIn
 from nerdrain.course.items import Item
 from nerdrain.course.keys import Key
-from nerdrain.course.sandbox import Launcher
+from nerdrain.course.sandbox import Launcher, launch
 from nerdrain.errors import NerdrainError
 
 FEWEST_CORRECT, FEWEST_WRONG = 3, 8
@@ -98,15 +98,11 @@ def verify(
     folders: Sequence[Path], *, jobs: int = 2, students: Sequence[str] = STUDENTS[:1]
 ) -> Iterator[Check]:
     """Grade all known hand-ins of assignments with the practice key."""
-    launchers = [Launcher() for _ in range(jobs)]
-    try:
+    with launch(jobs) as launchers:
         for folder in folders:
             task, known = Task(folder, Key.practice()), cases(folder)
             for student in students:
                 yield from _verify_variant(task, known, student, launchers)
-    finally:
-        for launcher in launchers:
-            launcher.close()
 
 
 def _verify_variant(

@@ -12,6 +12,8 @@ import pytest
 from nerdrain.course import confine
 from nerdrain.course.grading import grade_all
 from nerdrain.course.handins import LARGEST, HandIn, read_handin, read_handins
+from nerdrain.course.items import Answer, Item, Verdict
+from nerdrain.course.sandbox import launch
 
 LANDLOCK = pytest.mark.skipif(confine.landlock_version() < 1, reason="the kernel has no Landlock")
 
@@ -195,6 +197,15 @@ def test_a_worker_inherits_no_file_and_no_variable(grade, monkeypatch):
         assert grade(source).results[1].points == 1
 
 
+def test_files_that_a_judge_reads_are_data(task, launcher):
+    def judge(answers: list[Answer]) -> Verdict:
+        return Verdict(float([each.value for each in answers] == [b"1", None]))
+
+    item = Item("read", 1, [], judge, reads=("weights", "missing"))
+    assert task.grade(HandIn("s1", {"weights": b"1"}), launcher, [item]).points == 1
+    assert task.grade(HandIn("s1", {}, refused="it is late."), launcher, [item]).points == 0
+
+
 def test_wrong_names_and_notebooks_are_explained(task, launcher, solution):
     variant = task.variant_file("s1")
     handin = HandIn("s1", {"scaling.ipynb": b"{}", "variant.json": variant})
@@ -274,7 +285,8 @@ def test_a_class_with_hostile_hand_ins_loses_nobody(task, solution):
     handins.insert(1, HandIn("kill", files("kill", "import os\nos.kill(os.getppid(), 9)")))
     handins.insert(2, HandIn("fork", files("fork", "import os\nwhile True: os.fork()")))
     handins.insert(3, HandIn("refused", refused="it is a bomb."))
-    one, two = (list(grade_all(task, handins, jobs)) for jobs in (1, 2))
+    with launch(2) as launchers:
+        one, two = (list(grade_all(task, handins, launchers[:jobs])) for jobs in (1, 2))
     assert [each.student for each in one] == [each.student for each in handins]
     assert [each.points for each in one] == [3, 0, 0, 0, 3, 3, 3]
     assert one == two

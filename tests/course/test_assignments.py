@@ -1,0 +1,122 @@
+"""The assignments of the repository: complete, and without anything secret in their bundles."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nerdrain.course import verify
+from nerdrain.course.assignment import assignments_folder, find_assignments, load_assignment
+from nerdrain.course.bundle import NEEDED, bundle, requirements
+from nerdrain.course.grading import Task
+from nerdrain.course.keys import Key
+from nerdrain.course.verify import Case, cases, judge
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = list(find_assignments(assignments_folder()).values())
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda path: path.name)
+def folder(request) -> Path:
+    return request.param
+
+
+def test_it_has_all_parts_and_its_chapters_exist(folder):
+    assignment = load_assignment(folder)
+    assert folder.name.startswith(f"{assignment.id}-")
+    for name in ("handout.md", "starter", "tests", "solution", "grader/package_copy"):
+        assert (folder / name).exists(), name
+    assert (folder / "rubric.md").is_file() == bool(assignment.rubric)
+    for name in assignment.chapters:
+        assert (ROOT / "notebooks" / f"{name}.ipynb").is_file(), name
+    for name in assignment.files:
+        assert (folder / "starter" / name).is_file() and (folder / "solution" / name).is_file()
+    assert list((folder / "tests").glob("test_*.py"))
+
+
+def test_it_has_enough_known_hand_ins(folder):
+    names = set(load_assignment(folder).points)
+    for case in cases(folder):
+        assert case.loses <= names
+        assert bool(case.loses) == (case.kind == "wrong")
+
+
+def test_its_items_follow_from_the_key_alone(folder):
+    task = Task(folder, Key(b"k"))
+    assert [item.name for item in task.items("s1")] == list(task.assignment.points)
+    assert task.variant_file("s1") == task.variant_file("s1")
+    others = {task.variant_file(f"s{n}").replace(f"s{n}".encode(), b"s") for n in range(9)}
+    assert len(others) > 1
+
+
+def paragraphs(text: str) -> set[str]:
+    """Blocks of at least three lines of code, without indentation and blank lines."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return {"\n".join(lines[i : i + 3]) for i in range(len(lines) - 2)}
+
+
+def test_its_bundle_holds_nothing_secret(folder):
+    key = Key(bytes(range(32)))
+    files = bundle(Task(folder, key), "s1")
+    assert {"handout.md", "README.md", "AI-POLICY.md", "submit.py", "requirements.txt"} <= set(
+        files
+    )
+    for name, content in files.items():
+        assert not re.search("grade|solution|correct|wrong|expected|oracle|rubric", name), name
+        assert key.secret not in content and key.secret.hex().encode() not in content
+    public = {
+        p.name: p.read_bytes()
+        for d in ("starter", "tests")
+        for p in (folder / d).rglob("*")
+        if p.is_file()
+    }
+    given = "\n".join(
+        c.decode(errors="ignore") for n, c in files.items() if n.endswith((".py", ".md", ".ipynb"))
+    )
+    shared = paragraphs(given)
+    for path in [*(folder / "solution").rglob("*.py"), *(folder / "grader").rglob("*.py")]:
+        assert path.read_bytes() not in public.values(), path
+        bodies = paragraphs(path.read_text(encoding="utf-8")) & shared
+        code = [b for b in bodies if re.search(r"\breturn\b|[^=]=[^=]", b) and "VARIANT" not in b]
+        assert code == [], (path, code)
+
+
+def test_pins_name_versions_and_no_place():
+    lines = requirements().splitlines()[1:]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
+    names = {line.partition("==")[0] for line in lines}
+    assert {"torch", "numpy", "pytest", "jinja2"} <= names
+    assert "nerdrain" not in names
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = project["optional-dependencies"]["course"]
+    assert [line.partition(">")[0] for line in extra] == list(NEEDED)
+
+
+def test_verify_finds_each_kind_of_mistake(task, launcher, solution):
+    items = task.items("verify")
+    variant = task.variant_file("verify")
+
+    def problem(kind: str, source: str, loses: frozenset[str] = frozenset()) -> str:
+        case = Case(kind, "x", {"scaling.py": source.encode()}, loses)
+        files = {**case.files, "variant.json": variant}
+        grade = task.grade(verify.HandIn("verify", files), launcher, items)
+        return judge(case, grade, items)
+
+    copy = solution.replace("x * FACTOR", "x")
+    assert problem("solution", solution) == problem("correct", solution) == ""
+    assert "loses points (scale: " in problem("solution", copy)
+    assert problem("starter", "") == "" and problem("starter", copy) == "gets points"
+    assert problem("package_copy", copy) == ""
+    assert "half" in problem("package_copy", solution)
+    assert problem("wrong", copy, frozenset({"scale"})) == ""
+    assert "must lose points in describe" in problem("wrong", copy, frozenset({"describe"}))
+
+
+def test_expected_yaml_is_plain():
+    for folder in FOLDERS:
+        text = (folder / "grader" / "expected.yaml").read_text(encoding="utf-8")
+        for name, entry in yaml.safe_load(text).items():
+            assert set(entry) == {"loses", "why"}, name
+            assert entry["why"].endswith("."), name

@@ -1,0 +1,240 @@
+"""The commands of the course, as a lecturer and a student use them."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from nerdrain.cli import app
+from nerdrain.course.keys import Key
+from nerdrain.files import PACKAGE
+
+RESULTS_SCHEMA = {  # gradescope-autograders.readthedocs.io, "Output format"
+    "type": "object",
+    "properties": {
+        "score": {"type": "number"},
+        "execution_time": {"type": "number"},
+        "output": {"type": "string"},
+        "visibility": {"enum": ["hidden", "after_due_date", "after_published", "visible"]},
+        "stdout_visibility": {"enum": ["hidden", "after_due_date", "after_published", "visible"]},
+        "tests": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "score": {"type": "number"},
+                    "max_score": {"type": "number"},
+                    "status": {"enum": ["passed", "failed"]},
+                    "name": {"type": "string"},
+                    "output": {"type": "string"},
+                    "visibility": {
+                        "enum": ["hidden", "after_due_date", "after_published", "visible"]
+                    },
+                },
+                "additionalProperties": False,
+            },
+        },
+    },
+    "additionalProperties": False,
+    "anyOf": [{"required": ["score"]}, {"required": ["tests"]}],
+}
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["course", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    run("new-key", "-o", tmp_path / "key.txt")
+    return tmp_path / "key.txt"
+
+
+def test_a_key_is_new_private_and_never_replaced(tmp_path, key):
+    assert Key.read(key) == Key.read(key)
+    assert key.stat().st_mode & 0o077 == 0
+    run("new-key", "-o", tmp_path / "other.txt")
+    assert Key.read(tmp_path / "other.txt") != Key.read(key)
+    assert "exists" in run("new-key", "-o", key, code=1)
+    (tmp_path / "bad.txt").write_text("nerdrain-course-key-1:12")
+    assert "holds no key" in run("bundle", "a0", "-o", "x", "--key", tmp_path / "bad.txt", code=1)
+
+
+def test_from_roster_to_report(tmp_path, course, key, load):
+    options = ("--key", key, "--assignments", course)
+    (tmp_path / "roster.txt").write_text("anna\nbo\ncem\n")
+    run("bundle", "a9", "-o", tmp_path / "out", "--roster", tmp_path / "roster.txt", *options)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("anna.zip", "bo.zip", "cem.zip"),
+    ]
+    handins = tmp_path / "handins"
+    handins.mkdir()
+    for name in ("anna", "bo"):
+        with zipfile.ZipFile(tmp_path / "out" / f"{name}.zip") as archive:
+            archive.extractall(tmp_path / name)
+        folder = tmp_path / name / "a9-scaling"
+        if name == "anna":
+            shutil.copy(course / "a9-scaling" / "solution" / "scaling.py", folder)
+        subprocess.run([sys.executable, folder / "submit.py"], check=True, capture_output=True)
+        shutil.copy(folder / f"{name}.zip", handins)
+    shutil.copy(handins / "anna.zip", handins / "cem.zip")  # a copied hand-in
+    (handins / "dan.zip").write_text("no zip file")
+    run("grade", handins, "-o", tmp_path / "report", *options)
+    with (tmp_path / "report" / "grades.csv").open(newline="") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert {name: row["automatic"] for name, row in rows.items()} == {
+        **{"anna": "3", "bo": "0", "cem": "1", "dan": "0"},
+    }
+    assert rows["anna"]["proof"] == "" and rows["anna"]["remarks"] == ""
+    assert "not the file of this student's bundle" in rows["cem"]["remarks"]
+    report = load(tmp_path / "report" / "bo.json")
+    assert report["points"] == 0 and report["rubric"] == [
+        {"part": "proof", "points": None, "of": 4}
+    ]
+    assert report["items"][0]["feedback"].startswith("NotImplementedError")
+    assert "processor time" in report["layers"]
+    page = (tmp_path / "report" / "anna.html").read_text()
+    assert "3 of 3" in page and "___ of 4" in page
+    assert "src=" not in page and "href=" not in page
+    run("grade", handins, "-o", tmp_path / "again", "--jobs", 1, "--assignment", "a9", *options)
+    for path in (tmp_path / "report").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+    assert "holds grades already" in run("grade", handins, "-o", tmp_path / "again", code=1)
+
+
+def test_one_bundle_for_everyone_and_the_practice_key(tmp_path, course):
+    output = run("bundle", "a9", "-o", tmp_path / "out", "--assignments", course)
+    assert "practice key" in output and "--shared" in output
+    for name in ("s1", "s2"):
+        shutil.copytree(tmp_path / "out", tmp_path / "in" / name)
+        shutil.copy(course / "a9-scaling" / "solution" / "scaling.py", tmp_path / "in" / name)
+    output = run(
+        *("grade", tmp_path / "in", "-o", tmp_path / "report", "--shared"),
+        *("--assignments", course),
+    )
+    assert "practice key" in output
+    table = (tmp_path / "report" / "grades.csv").read_text().splitlines()
+    assert table[1:] == ["s1,2,1,3,,", "s2,2,1,3,,"]
+
+
+def test_text_of_a_hand_in_is_escaped_in_its_page(tmp_path, course, hand_in):
+    hand_in(tmp_path / "in" / "s1", "raise ValueError('<script>alert(1)</script>')")
+    run("grade", tmp_path / "in", "-o", tmp_path / "report", "--assignments", course)
+    page = (tmp_path / "report" / "s1.html").read_text()
+    assert "&lt;script&gt;" in page and "<script>" not in page
+
+
+def test_two_students_and_two_keys_have_different_constants(tmp_path, course, key):
+    options = ("--assignments", course)
+    found = []
+    for number, more in enumerate(
+        (("--student", "a"), ("--student", "b"), ("--student", "a", "--key", key))
+    ):
+        run("bundle", "a9", "-o", tmp_path / str(number), *more, *options)
+        found.append(json.loads((tmp_path / str(number) / "variant.json").read_text())["factor"])
+    assert len(set(found)) == 3
+
+
+def test_a_student_checks_with_the_public_tests(tmp_path, course):
+    run("bundle", "a9", "-o", tmp_path / "b", "--student", "s1", "--assignments", course)
+    assert "The public tests pass" in run("check", tmp_path / "b")
+    (tmp_path / "b" / "scaling.py").write_text("raise ValueError")
+    assert "do not pass yet" in run("check", tmp_path / "b", code=1)
+    assert "not the folder" in run("check", tmp_path, code=1)
+
+
+def test_mistakes_get_a_sentence(tmp_path, course):
+    options = ("--assignments", course)
+    assert "did you mean" in run("bundle", "a9-scalin", "-o", tmp_path / "b", *options, code=1)
+    assert "the assignments are a9" in run("bundle", "b", "-o", tmp_path / "b", *options, code=1)
+    assert "holds no assignment" in run("verify", "--assignments", tmp_path, code=1)
+    assert "there is no folder" in run("grade", tmp_path / "x", "-o", tmp_path / "r", code=1)
+    assert "holds no hand-in" in run("grade", tmp_path, "-o", tmp_path / "r", code=1)
+    (tmp_path / "in" / "s1").mkdir(parents=True)
+    assert "give --assignment" in run("grade", tmp_path / "in", "-o", tmp_path / "r", code=1)
+    assert "give --gradescope" in run("export", "a9", "-o", tmp_path / "e.zip", *options, code=1)
+    assert "not a student's id" in run(
+        *("bundle", "a9", "-o", tmp_path / "b", "--student", "../x", *options), code=1
+    )
+    run("bundle", "a9", "-o", tmp_path / "b", *options)
+    assert "choose another folder" in run("bundle", "a9", "-o", tmp_path / "b", *options, code=1)
+
+
+@pytest.fixture
+def autograder(tmp_path: Path, course: Path, key: Path) -> Path:
+    """Gradescope's folders, with an exported autograder and a hand-in."""
+    run(
+        *("export", "a9", "--gradescope", "--key", key, "--assignments", course),
+        *("-o", tmp_path / "a9.zip"),
+    )
+    root = tmp_path / "autograder"
+    with zipfile.ZipFile(tmp_path / "a9.zip") as archive:
+        archive.extractall(root / "source")
+        modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
+    assert modes["setup.sh"] & 0o111 and modes["run_autograder"] & 0o111
+    shutil.copy(root / "source" / "run_autograder", root / "run_autograder")
+    metadata = {"users": [{"email": "s1@uni.edu", "id": 1, "name": "S"}]}
+    (root / "submission_metadata.json").write_text(json.dumps(metadata))
+    run(
+        *("bundle", "a9", "--student", "s1@uni.edu", "--key", key, "--assignments", course),
+        *("-o", root / "submission"),
+    )
+    shutil.copy(course / "a9-scaling" / "solution" / "scaling.py", root / "submission")
+    return root
+
+
+def run_gradescope(root: Path) -> dict:
+    variables = {
+        "AUTOGRADER": str(root),
+        "GRADER_PYTHON": sys.executable,
+        "PYTHONPATH": str(root / "source" / "package"),
+    }
+    subprocess.run(["bash", root / "run_autograder"], env={**os.environ, **variables}, check=True)
+    results = json.loads((root / "results" / "results.json").read_text())
+    jsonschema.validate(results, RESULTS_SCHEMA)
+    return results
+
+
+def test_gradescope_installs_and_grades(autograder, tmp_path):
+    fake = tmp_path / "python"
+    fake.write_text(
+        '#!/usr/bin/env bash\necho "$@" >> "$AUTOGRADER/log"\n'
+        'if [ "$2" = venv ]; then mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; fi\n'
+    )
+    fake.chmod(0o755)
+    variables = {**os.environ, "AUTOGRADER": str(autograder), "PYTHON": str(fake)}
+    subprocess.run(["bash", autograder / "source" / "setup.sh"], env=variables, check=True)
+    log = (autograder / "log").read_text()
+    assert "-m pip install" in log and "./package[course]" in log
+    assert (autograder / "source" / "package" / "pyproject.toml").is_file()
+    results = run_gradescope(autograder)
+    assert [(each["score"], each["max_score"]) for each in results["tests"]] == [(2, 2), (1, 1)]
+    assert "s1@uni.edu" in results["output"]
+
+
+def test_gradescope_gets_results_when_the_grader_fails(autograder):
+    (autograder / "submission_metadata.json").write_text("{}")
+    results = run_gradescope(autograder)
+    assert results["score"] == 0 and "not the student's fault" in results["output"]
+
+
+def test_an_export_holds_no_known_hand_in(autograder):
+    names = [path.relative_to(autograder).as_posix() for path in autograder.rglob("*.py")]
+    assert not [n for n in names if "/assignments/" in n and "/grader/grade.py" not in n]
+
+
+def test_assignments_need_a_checkout(monkeypatch, tmp_path):
+    monkeypatch.setattr("nerdrain.files.PACKAGE", tmp_path / "nerdrain")
+    assert "clone the repository" in run("verify", code=1)
+    assert PACKAGE.name == "nerdrain"
