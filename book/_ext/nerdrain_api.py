@@ -252,8 +252,10 @@ class CommandLine(SphinxDirective):
             self.env.note_dependency(str(file))
         result: list[nodes.Node] = []
         group = typer.main.get_command(nerdrain.cli.app)
-        for name, command in group.commands.items():
-            section = nodes.section(ids=[f"command-{name}"], names=[f"nerdrain {name}"])
+        for name, command in list_commands(group):
+            section = nodes.section(
+                ids=[f"command-{name.replace(' ', '-')}"], names=[f"nerdrain {name}"]
+            )
             section += nodes.title("", "", nodes.literal("", f"nerdrain {name}"))
             text, _, examples = inspect.cleandoc(command.help or "").partition("Example")
             for block in text.strip().split("\n\n"):
@@ -265,6 +267,17 @@ class CommandLine(SphinxDirective):
             section += list_options(command)
             result.append(section)
         return result
+
+
+def list_commands(group: Any) -> list[tuple[str, Any]]:
+    """The commands of a group, and those of the groups in it, with their full names."""
+    found = []
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found += [(f"{name} {inner}", each) for inner, each in list_commands(command)]
+        else:
+            found.append((name, command))
+    return found
 
 
 def parse_code(text: str) -> list[nodes.Node]:

@@ -36,6 +36,14 @@ def test_it_has_all_parts_and_its_chapters_exist(folder):
     assert list((folder / "tests").glob("test_*.py"))
 
 
+def test_its_handout_is_a_page_of_the_book(folder):
+    name = folder.name.partition("-")[0]
+    page = (ROOT / "book" / "course" / f"{name}.md").read_text(encoding="utf-8")
+    assert f"../../assignments/{folder.name}/handout.md" in page
+    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    assert f"- file: book/course/{name}\n" in toc
+
+
 def test_it_has_enough_known_hand_ins(folder):
     names = set(load_assignment(folder).points)
     for case in cases(folder):
