@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from nerdrain.cli import app
+from nerdrain.course import gradescope
+from nerdrain.course.assignment import assignments_folder
 from nerdrain.course.keys import Key
 from nerdrain.files import PACKAGE
 
@@ -221,6 +224,41 @@ def test_gradescope_installs_and_grades(autograder, tmp_path):
     results = run_gradescope(autograder)
     assert [(each["score"], each["max_score"]) for each in results["tests"]] == [(2, 2), (1, 1)]
     assert "s1@uni.edu" in results["output"]
+
+
+def test_a_hand_in_is_graded_as_that_of_the_first_user(autograder):
+    results = gradescope.grade_submission(autograder)
+    assert sum(each["score"] for each in results["tests"]) == 3
+    metadata = autograder / "submission_metadata.json"
+    metadata.write_text(json.dumps({"users": [{"email": "../x"}]}))
+    gradescope.main(autograder)
+    results = json.loads((autograder / "results" / "results.json").read_text())
+    assert results["score"] == 0 and "NerdrainError" in results["output"]
+
+
+def test_verify_prints_a_table_and_finds_a_wrong_expectation(tmp_path):
+    folder = tmp_path / "a0-setup"
+    shutil.copytree(assignments_folder() / "a0-setup", folder)
+    for name in ("linear_frequencies", "sines_first"):  # enough are left
+        shutil.rmtree(folder / "grader" / "wrong" / name)
+    path = folder / "grader" / "expected.yaml"
+    lines = path.read_text().splitlines()
+    lines = [line for line in lines if not line.startswith(("linear_", "sines_"))]
+    path.write_text("\n".join(lines))
+    assert re.search(r"a0 +14 +4 +9 +1 +0", run("verify", "--assignments", tmp_path))
+    path.write_text(
+        "\n".join(lines).replace(
+            "end_to_end: {loses: [positions]", "end_to_end: {loses: [encoding]"
+        )
+    )
+    output = run("verify", "a0", "--assignments", tmp_path, code=1)
+    assert (
+        "a0 wrong end_to_end (verify): must lose points in encoding; it lost in positions."
+        in output
+    )
+    assert "1 of 14 known hand-ins" in output
+    path.write_text("\n".join(lines[1:]))
+    assert "differ in end_to_end" in run("verify", "--assignments", tmp_path, code=1)
 
 
 def test_gradescope_gets_results_when_the_grader_fails(autograder):
