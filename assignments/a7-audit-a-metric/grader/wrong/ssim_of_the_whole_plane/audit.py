@@ -111,9 +111,7 @@ def ssim(image: Tensor, reference: Tensor, c: dict) -> float:
     window = gaussian if c["window"] == "gaussian" else {"win_size": 7}
     span = peak(b, c)
     full = "full" in c
-    result = structural_similarity(
-        a, b, data_range=span, channel_axis=2, full=full, **window
-    )
+    result = structural_similarity(a, b, data_range=span, channel_axis=2, full=full, **window)
     return float(result[1].mean() if full else result)
 
 
