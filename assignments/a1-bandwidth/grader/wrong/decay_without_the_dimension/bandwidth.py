@@ -41,7 +41,7 @@ def kernel(distances: Tensor) -> Tensor:
     """The limit of the kernel for infinitely many features.
 
     Args:
-        distances: (N,), float64, r >= 0.
+        distances: (N,), float64, r from 0 on.
 
     Returns:
         (N,), float64: k(r). k(0) is the variance.
@@ -85,7 +85,7 @@ def standard_error(distances: Tensor, count: int) -> Tensor:
     """The standard deviation of the estimate of k(r) from m random frequencies.
 
     Args:
-        distances: (N,), float64, r >= 0.
+        distances: (N,), float64, r from 0 on.
         count: m.
 
     Returns:
