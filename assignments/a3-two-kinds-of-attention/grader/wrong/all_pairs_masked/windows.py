@@ -1,0 +1,107 @@
+"""Window attention behind the interface of the Transformer block's attention, and its counts."""
+
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+VARIANT = json.loads(Path(__file__).with_name("variant.json").read_text(encoding="utf-8"))
+WINDOW: tuple[int, int] = tuple(VARIANT["window"])
+SHIFT: tuple[int, int] = tuple(VARIANT["shift"])
+SHARPNESS: float = VARIANT["sharpness"]
+OFFSET: str = VARIANT["offset"]
+BORDER: str = VARIANT["border"]
+
+
+def number_of_windows(size: int, window: int, shift: int) -> int:
+    """Windows that touch an axis of `size` pixels. The first begins before the image."""
+    return -(-(size + window - shift) // window)
+
+
+class WindowAttention(nn.Module):
+    """Attention between the pixels of a window, ``(B, C, H, W)`` to the same.
+
+    Args:
+        channels: C, a multiple of `heads`.
+        heads: number of heads; each has C / heads neighbouring channels.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        rows, columns = WINDOW
+        self.heads = heads
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
+        self.project = nn.Conv2d(channels, channels, 1, bias=False)
+        self.bias_table = nn.Parameter(torch.zeros(heads, 2 * rows - 1, 2 * columns - 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compare all pixels, and mask the pairs in different windows."""
+        height, width = x.shape[2:]
+        (a, b), (s, t) = WINDOW, SHIFT
+        top, left = a - s, b - t
+        down, across = number_of_windows(height, a, s), number_of_windows(width, b, t)
+        padding = (left, across * b - left - width, top, down * a - top - height)
+        padded = F.pad(x, padding, mode="replicate" if BORDER == "replicate" else "constant")
+        size = padded.shape[2:]
+        row, column = (
+            torch.arange(n).reshape(shape).expand(size).flatten()
+            for n, shape in zip(size, ((-1, 1), (1, -1)), strict=True)
+        )
+        q, k, v = (
+            p.unflatten(1, (self.heads, -1)).flatten(3) for p in self.qkv(padded).chunk(3, dim=1)
+        )
+        same = (row[:, None] // a == row // a) & (column[:, None] // b == column // b)
+        if BORDER == "exclude":
+            image = (row >= top) & (row < top + height) & (column >= left) & (column < left + width)
+            same = same & (image | ~image[:, None])
+        sign = 1 if OFFSET == "query_minus_key" else -1
+        drow = (sign * (row[:, None] % a - row % a)) + a - 1
+        dcolumn = (sign * (column[:, None] % b - column % b)) + b - 1
+        factor = SHARPNESS / q.shape[2] ** 0.5
+        logits = factor * (q.mT @ k) + self.bias_table[:, drow, dcolumn]
+        shares = logits.masked_fill(~same, -torch.inf).softmax(dim=-1)
+        mixed = (v @ shares.mT).flatten(1, 2).unflatten(-1, size)
+        return self.project(mixed[..., top : top + height, left : left + width])
+
+
+def attend(x: Tensor, weights: dict[str, Tensor], heads: int) -> Tensor:
+    """The layer with given weights, ``(B, C, H, W)`` to the same. The grader calls this function.
+
+    Args:
+        x: features, float32 or float64.
+        weights: `qkv.weight`, `project.weight` and `bias_table`, of the same dtype.
+        heads: number of heads.
+    """
+    layer = WindowAttention(x.shape[1], heads).to(x.dtype)
+    layer.load_state_dict(weights)
+    return layer(x)
+
+
+def multiply_adds(channels: int, heads: int, height: int, width: int) -> int:
+    """Multiply-adds of window attention for one image, as the handout defines them."""
+    rows, columns = WINDOW
+    windows = number_of_windows(height, rows, SHIFT[0]) * number_of_windows(
+        width, columns, SHIFT[1]
+    )
+    products = 2 * channels * (rows * columns) ** 2 * windows
+    return 4 * channels**2 * height * width + products
+
+
+def channel_multiply_adds(channels: int, heads: int, height: int, width: int) -> int:
+    """Multiply-adds of channel attention for one image, as the chapter counts them."""
+    per_pixel = 4 * channels**2 + 27 * channels + 2 * channels * (channels // heads)
+    return per_pixel * height * width
+
+
+def equal_channels(channels: int, heads: int, height: int, width: int) -> int:
+    """The most channels of channel attention that cost no more than this window attention.
+
+    A multiple of `heads`; 0 if even `heads` channels cost more.
+    """
+    budget = multiply_adds(channels, heads, height, width)
+    most = 0
+    while channel_multiply_adds(most + heads, heads, height, width) <= budget:
+        most += heads
+    return most
