@@ -4,7 +4,7 @@
     python compare.py channel 20 --seed 0
 
 The network is a convolution, two residual attention layers and a convolution. Both kinds get the
-same crops, rain and order for the same seed. Change this file as you need, and say so in the report.
+same crops and rain for the same seed. Change this file as you need, and say so in the report.
 """
 
 import argparse
