@@ -43,11 +43,6 @@ def faulty_versions(part: str) -> list[str]:
     return [name for name in _source()[1] if name.startswith(f"{part}__fault_")]
 
 
-def describe(version: str) -> str:
-    """What is special about a version, in a sentence."""
-    return (ast.get_docstring(_source()[1][version]) or "").partition("\n")[0]
-
-
 class _Inline(ast.NodeTransformer):
     """Replace the names of constants by their values."""
 
