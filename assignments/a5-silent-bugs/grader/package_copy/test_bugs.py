@@ -1,5 +1,4 @@
 """Tests that compare the parts with the functions of the package that they resemble."""
-# ruff: noqa: D103
 
 import numpy as np
 from coordinates import centres

@@ -1,5 +1,4 @@
 """Tests in classes, with small examples that were computed by hand."""
-# ruff: noqa: D101, D102, D103
 
 import json
 import os

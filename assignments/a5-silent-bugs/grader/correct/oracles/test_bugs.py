@@ -1,5 +1,4 @@
 """Tests that compare each part with an oracle, written from its docstring, on random inputs."""
-# ruff: noqa: D103
 
 import json
 from pathlib import Path

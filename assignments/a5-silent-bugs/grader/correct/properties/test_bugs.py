@@ -1,5 +1,4 @@
 """Tests that check properties, and compute as few expected values as possible."""
-# ruff: noqa: D103
 
 import json
 from pathlib import Path

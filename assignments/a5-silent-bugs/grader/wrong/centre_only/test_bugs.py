@@ -1,5 +1,4 @@
 """Tests that query the local ensemble at the centre of a cell only."""
-# ruff: noqa: D103
 
 import json
 import math

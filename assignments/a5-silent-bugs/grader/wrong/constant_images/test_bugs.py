@@ -1,5 +1,4 @@
 """Tests that use constant square images for the augmentation."""
-# ruff: noqa: D103
 
 import json
 import math

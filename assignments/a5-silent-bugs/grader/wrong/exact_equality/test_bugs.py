@@ -1,5 +1,4 @@
 """Tests that compare floating-point numbers without a tolerance."""
-# ruff: noqa: D103
 
 import json
 import math

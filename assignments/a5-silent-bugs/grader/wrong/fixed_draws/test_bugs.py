@@ -1,5 +1,4 @@
 """Tests that expect the draws of `make_stack` in one order."""
-# ruff: noqa: D103
 
 import json
 import math

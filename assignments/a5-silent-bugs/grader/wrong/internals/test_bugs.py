@@ -1,5 +1,4 @@
 """Tests that read the constants of the given modules, which the interface does not promise."""
-# ruff: noqa: D103
 
 import json
 import math

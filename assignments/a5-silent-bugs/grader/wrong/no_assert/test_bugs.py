@@ -1,5 +1,4 @@
 """Tests of the layers that compute a comparison, but do not assert it."""
-# ruff: noqa: D103
 
 import json
 import math

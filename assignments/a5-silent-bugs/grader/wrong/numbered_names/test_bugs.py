@@ -1,5 +1,4 @@
 """Tests whose names do not say which part of the metrics they test."""
-# ruff: noqa: D103
 
 import json
 import math

@@ -1,5 +1,4 @@
 """Tests with the constants of another student."""
-# ruff: noqa: D103
 
 import math
 

@@ -1,5 +1,4 @@
 """Tests that compare the modules' files with the files of the bundle."""
-# ruff: noqa: D103
 
 import hashlib
 import json

@@ -1,5 +1,4 @@
 """Tests that check shapes and types, but no values."""
-# ruff: noqa: D103
 
 import numpy as np
 from coordinates import centres, encode, ensemble_weights, resize
