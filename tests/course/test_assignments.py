@@ -135,3 +135,8 @@ def test_expected_yaml_is_plain():
         for name, entry in yaml.safe_load(text).items():
             assert set(entry) == {"loses", "why"}, name
             assert entry["why"].endswith("."), name
+
+
+def test_its_grader_finds_no_mistake_in_itself(folder):
+    grader = Task(folder, Key.practice()).grader
+    assert getattr(grader, "self_check", list)() == []
