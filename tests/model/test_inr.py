@@ -110,7 +110,7 @@ def equation_3(
 @pytest.mark.parametrize("encoding", [True, False])
 @pytest.mark.parametrize("interpolate", [True, False])
 @pytest.mark.parametrize(
-    "size", [(3, 4), (6, 8), (5, 7), (2, 3), (3, 5), (1, 1), (9, 8), (8, 8), (6, 5)]
+    "size", [(3, 4), (6, 8), (5, 7), (2, 3), (3, 5), (1, 1), (9, 8), (6, 12), (8, 8), (6, 5)]
 )
 def test_paper_decoder_is_equation_3(
     size: tuple[int, int], interpolate: bool, encoding: bool
@@ -127,6 +127,8 @@ def test_paper_decoder_has_the_papers_layers() -> None:
     # Three layers with 256 hidden units; the input is 9C features and 4L = 16 coordinates.
     layers = PaperDecoder(NeRDRainConfig(fidelity="paper")).layers
     assert [tuple(m.weight.shape) for m in layers] == [(256, 448), (256, 256), (3, 256)]
+    plain = PaperDecoder(NeRDRainConfig(fidelity="paper", inr_encoding=False)).layers
+    assert plain[0].weight.shape == (256, 434)  # the two plain offsets
     layers = ReleasedDecoder(NeRDRainConfig()).layers  # four, and 18 + 2 inputs beside the features
     assert [tuple(m.weight.shape) for m in layers] == [(256, 452), (256, 256), (256, 256), (3, 256)]
 

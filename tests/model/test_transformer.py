@@ -74,6 +74,14 @@ def test_layer_norm_is_torchs_over_channels() -> None:
     torch.testing.assert_close(ours(x), reference(x.movedim(1, -1)).movedim(-1, 1))
 
 
+def test_layer_norm_without_bias_divides_by_the_deviation_over_channels() -> None:
+    norm = ChannelLayerNorm(6, bias=False).double()
+    norm.weight.data.copy_(random(6))
+    x = random(2, 6, 3, 4).numpy()
+    expected = x / np.sqrt(x.var(1, keepdims=True) + 1e-5) * random(6).numpy()[:, None, None]
+    np.testing.assert_allclose(norm(torch.tensor(x)).detach().numpy(), expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_layer_norm_in_closed_form(bias: bool) -> None:
     # The channels 1, 3: mean 2, biased variance 1; 1e-5 stands inside the root.
