@@ -25,8 +25,8 @@ VARIANT_FILE = "variant.json"
 """File of a bundle with the constants of the student's variant."""
 REPORT_FILE = "report.md"
 """File of a hand-in with the written parts."""
+# Held while code of a grader runs, because it may use global state such as `sys.path`.
 LOADING = threading.RLock()
-"""Held while code of a grader runs, because it may use global state such as `sys.path`."""
 
 Points = Annotated[float, Field(ge=0, le=100)]
 

@@ -64,7 +64,7 @@ def confine(folder: Path, limits: dict[str, float]) -> list[str]:
 
     Args:
         folder: the only folder to which it can write afterwards, if Landlock is active.
-        limits: values of `nerdrain.course.assignment.Limits`, by name.
+        limits: values of `Limits`, by name.
 
     Returns:
         The active layers, in words.
