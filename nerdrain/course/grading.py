@@ -175,9 +175,15 @@ def ungraded(assignment: Assignment, student: str, error: Exception) -> Grade:
 
 
 def grade_all(
-    task: Task, handins: Sequence[HandIn], launchers: Sequence[Launcher]
+    task: Task,
+    handins: Sequence[HandIn],
+    launchers: Sequence[Launcher],
+    items: list[Item] | None = None,
 ) -> Iterator[Grade]:
-    """Grade hand-ins with all launchers side by side; the grades come in the order of hand-ins."""
+    """Grade hand-ins with all launchers side by side; the grades come in the order of hand-ins.
+
+    By default each hand-in has the items of its student's variant.
+    """
     free: SimpleQueue[Launcher] = SimpleQueue()
     for launcher in launchers:
         free.put(launcher)
@@ -185,7 +191,7 @@ def grade_all(
     def grade(handin: HandIn) -> Grade:
         launcher = free.get()
         try:
-            return task.grade(handin, launcher)
+            return task.grade(handin, launcher, items)
         finally:
             free.put(launcher)
 

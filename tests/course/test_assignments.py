@@ -6,10 +6,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 from nerdrain.course import verify
-from nerdrain.course.assignment import assignments_folder, find_assignments, load_assignment
+from nerdrain.course.assignment import (
+    assignments_folder,
+    find_assignments,
+    load_assignment,
+    read_yaml,
+)
 from nerdrain.course.bundle import NEEDED, bundle, requirements
 from nerdrain.course.grading import Task
 from nerdrain.course.keys import Key
@@ -129,12 +133,9 @@ def test_verify_finds_each_kind_of_mistake(task, launcher, solution):
     assert "must lose points in describe" in problem("wrong", copy, frozenset({"describe"}))
 
 
-def test_expected_yaml_is_plain():
-    for folder in FOLDERS:
-        text = (folder / "grader" / "expected.yaml").read_text(encoding="utf-8")
-        for name, entry in yaml.safe_load(text).items():
-            assert set(entry) == {"loses", "why"}, name
-            assert entry["why"].endswith("."), name
+def test_each_mistake_says_why_in_a_sentence(folder):
+    for name, values in read_yaml(folder / "grader" / "wrong.yaml").items():
+        assert values["why"].endswith("."), name
 
 
 def test_its_grader_finds_no_mistake_in_itself(folder):

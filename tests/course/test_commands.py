@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 
 from nerdrain.cli import app
 from nerdrain.course import gradescope
-from nerdrain.course.assignment import assignments_folder
+from nerdrain.course.assignment import assignments_folder, read_yaml
 from nerdrain.course.keys import Key
+from nerdrain.course.verify import cases
+from nerdrain.errors import NerdrainError
 from nerdrain.files import PACKAGE
 
 RESULTS_SCHEMA = {  # gradescope-autograders.readthedocs.io, "Output format"
@@ -239,26 +241,50 @@ def test_a_hand_in_is_graded_as_that_of_the_first_user(autograder):
 def test_verify_prints_a_table_and_finds_a_wrong_expectation(tmp_path):
     folder = tmp_path / "a0-setup"
     shutil.copytree(assignments_folder() / "a0-setup", folder)
-    for name in ("linear_frequencies", "sines_first"):  # enough are left
-        shutil.rmtree(folder / "grader" / "wrong" / name)
-    path = folder / "grader" / "expected.yaml"
-    lines = path.read_text().splitlines()
-    lines = [line for line in lines if not line.startswith(("linear_", "sines_"))]
-    path.write_text("\n".join(lines))
+    path = folder / "grader" / "wrong.yaml"
+    entries = re.split(r"\n\n(?=\w)", path.read_text(encoding="utf-8"))
+    few = [entry for entry in entries if not entry.startswith(("sines_first", "linear_freq"))]
+    assert len(few) == len(entries) - 2  # enough are left
+    text = "\n\n".join(few) + "\n"
+    path.write_text(text, encoding="utf-8")
     assert re.search(r"a0 +14 +4 +9 +1 +0", run("verify", "--assignments", tmp_path))
-    path.write_text(
-        "\n".join(lines).replace(
-            "end_to_end: {loses: [positions]", "end_to_end: {loses: [encoding]"
-        )
-    )
+    changed = text.replace("end_to_end:\n  loses: [positions]", "end_to_end:\n  loses: [encoding]")
+    path.write_text(changed, encoding="utf-8")
     output = run("verify", "a0", "--assignments", tmp_path, code=1)
     assert (
         "a0 wrong end_to_end (verify): must lose points in encoding; it lost in positions."
         in output
     )
     assert "1 of 14 known hand-ins" in output
-    path.write_text("\n".join(lines[1:]))
-    assert "differ in end_to_end" in run("verify", "--assignments", tmp_path, code=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"why": 3}, "end_to_end: why=3"),
+        (
+            {"edits": [{"file": "first.py", "old": "never", "new": ""}]},
+            "first.py has 0 times 'never'",
+        ),
+        ({"edits": [{"file": "no.py", "old": "x", "new": ""}]}, "no.py has 0 times 'x'"),
+        ({"edits": [{"file": "first.py", "old": "return", "new": ""}]}, "it must have it once"),
+    ],
+)
+def test_a_mistake_that_does_not_fit_the_solution_is_named(tmp_path, changes, message):
+    folder = tmp_path / "a0-setup"
+    shutil.copytree(assignments_folder() / "a0-setup", folder)
+    path = folder / "grader" / "wrong.yaml"
+    mistakes = read_yaml(path)
+    mistakes["end_to_end"] |= changes
+    path.write_text(json.dumps(mistakes), encoding="utf-8")  # JSON is YAML
+    with pytest.raises(NerdrainError, match=re.escape(message)):
+        cases(folder)
+    path.write_text(json.dumps({}), encoding="utf-8")
+    with pytest.raises(NerdrainError, match="has 3 correct and 0 wrong solutions"):
+        cases(folder)
+    (folder / "grader" / "wrong" / "extra").mkdir(parents=True)
+    with pytest.raises(NerdrainError, match=r"wrong\.yaml does not name extra"):
+        cases(folder)
 
 
 def test_gradescope_gets_results_when_the_grader_fails(autograder):
