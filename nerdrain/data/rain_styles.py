@@ -6,7 +6,7 @@ and widths are in pixels and do not grow with the image, as in the benchmarks.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,11 @@ MIXED = RainStyle(
     angle_std=18.0, angle_limit=45.0, direction_spread=(3.0, 40.0), scatter=2.0,
 )  # fmt: skip
 
+DROPS = Streaks(
+    density=(20, 300), peak=(0.1, 0.4), contrast=1.5, fade=(1.0, 1.0),
+    length=Spread(8, 14, 26, largest=40), width=Spread(4, 7, 12, largest=16),
+)  # fmt: skip
+
 # For training and tests: heavier than HEAVY, with wider streaks, more directions and drops.
 EXTREME = RainStyle(
     soft=Streaks(
@@ -141,17 +146,15 @@ EXTREME = RainStyle(
         length=Spread(40, 75, 140, largest=200), width=Spread(1.2, 2.0, 4.0, largest=7),
     ),
     lines_share=0.6,
-    blobs=Streaks(
-        density=(20, 300), peak=(0.1, 0.4), contrast=1.5, fade=(1.0, 1.0),
-        length=Spread(8, 14, 26, largest=40), width=Spread(4, 7, 12, largest=16),
-    ),
+    blobs=DROPS,
     blobs_share=0.4,
     directions=(0.35, 0.35, 0.2, 0.1),
     main_share=(0.3, 0.9),
     angle_std=20.0, angle_limit=50.0, direction_spread=(6.0, 60.0), scatter=3.0,
 )  # fmt: skip
 
-# As on photographs of real rain: wide, soft, dense, of low contrast, at any angle, at times drops.
+# Modelled on photographs of real rain, by eye: wide, soft, dense, of low contrast, at any angle, at
+# times with drops.
 WILD = RainStyle(
     soft=Streaks(
         density=(300, 5000), peak=(0.03, 0.12), contrast=1.8, fade=(0.6, 1.0), clump=(1, 4),
@@ -162,10 +165,7 @@ WILD = RainStyle(
         density=(1000, 30000), length=(12, 80), width=(2.0, 7.0), contrast=(0.012, 0.045),
     ),
     texture_share=0.85,
-    blobs=Streaks(
-        density=(20, 250), peak=(0.05, 0.25), contrast=1.6, fade=(1.0, 1.0),
-        length=Spread(8, 14, 26, largest=40), width=Spread(4, 7, 12, largest=16),
-    ),
+    blobs=replace(DROPS, peak=(0.05, 0.25)),
     blobs_share=0.3,
     directions=(0.75, 0.2, 0.05),
     angle_std=25.0, angle_limit=70.0, direction_spread=(5.0, 40.0), scatter=4.0,

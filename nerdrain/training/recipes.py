@@ -51,7 +51,7 @@ class RainStyles(Settings):
     extreme: Share = 0.0
     """Share of rain that is heavier and wider than heavy rain."""
     wild: Share = 0.0
-    """Share of soft, wide and dense rain, as on photographs of real rain."""
+    """Share of soft, wide and dense rain, modelled on photographs of real rain."""
 
 
 class Stage(Settings):
