@@ -16,7 +16,6 @@ import safetensors.numpy
 import torch
 
 Arrays = dict[str, np.ndarray]
-Scalar = bool | int | float | str | None
 
 LONGEST_STRUCTURE = 2**20
 """Bytes of the JSON file of an answer."""

@@ -42,7 +42,7 @@ mkdir -p "$ROOT/results"
 """
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "LICENSE-CONTENT")
 FOLDERS = ("nerdrain", "data", "recipes")
-LEFT_OUT = ("correct", "wrong", "package_copy", "__pycache__")
+LEFT_OUT = ("correct", "wrong", "wrong.yaml", "package_copy")
 
 
 def export(task: Task) -> bytes:

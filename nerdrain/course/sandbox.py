@@ -45,7 +45,7 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
 }
 """All variables of a worker, besides its paths."""
-STARTING, ENDING, PROBE = 120.0, 20.0, 30.0  # seconds
+ENDING, PROBE = 20.0, 30.0  # seconds
 INTERVAL = 0.02
 """Seconds between two looks at a worker; every fifth look covers all of its processes."""
 WATCHED = ("clock of the whole process tree", "resident memory", "printed text", "disk space")
