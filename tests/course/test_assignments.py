@@ -12,9 +12,10 @@ from nerdrain.course.assignment import (
     assignments_folder,
     find_assignments,
     load_assignment,
+    read_files,
     read_yaml,
 )
-from nerdrain.course.bundle import NEEDED, bundle, requirements
+from nerdrain.course.bundle import NEEDED, bundle, requirements, run_public_tests, write_bundle
 from nerdrain.course.grading import Task
 from nerdrain.course.keys import Key
 from nerdrain.course.verify import Case, cases, judge
@@ -64,6 +65,19 @@ def test_its_items_follow_from_the_key_alone(folder):
     assert task.variant_file("s1") == task.variant_file("s1")
     others = {task.variant_file(f"s{n}").replace(f"s{n}".encode(), b"s") for n in range(9)}
     assert len(others) > 1
+
+
+def test_its_public_tests_pass_on_the_solution_and_not_on_the_starter(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take most of the time
+    files = bundle(Task(folder, Key.practice()), "s1")
+    for name, hand_in, passes in (
+        ("starter", {}, False),
+        ("solution", read_files(folder / "solution"), True),
+    ):
+        write_bundle(tmp_path / name, files | hand_in)
+        assert (run_public_tests(tmp_path / name) == 0) == passes, name
 
 
 def functions(source: str) -> dict[str, str]:
