@@ -122,14 +122,14 @@ def encode_position(x, octaves=4):
 def neighbours(queries, codes):
     """For `queries` pixel centres over `codes` cells: indices, offsets, weights of both sides."""
     position = (torch.arange(queries) + 0.5) * codes / queries - 0.5  # in cells
-    for side in range(1 if queries == codes else 2):  # on its own grid a centre is a code
+    for side in (0, 1):
         code = position.floor() + side
         index = code.clamp(0, codes - 1)  # beyond the border the outermost code repeats
         yield index.long(), position - index, 1 - (position - code).abs()
 
 
 class INR(nn.Module):
-    """Equations 1 and 3: a scale's continuous image, seen on its own and the finer pixel grid.
+    """Equations 1 and 3: a scale's continuous image, seen on the pixel grid of the finer scale.
 
     An MLP reads each of the four nearest codes (3x3 features) and the encoded offset from it; its
     four values are averaged by area. The first layer is linear, so it reads each code only once.
@@ -145,17 +145,17 @@ class INR(nn.Module):
         features, (first, *rest) = self.expand(latent), self.decoder.layers
         kernel, on_offset = first.weight[:, :-16].unflatten(1, (-1, 3, 3)), first.weight[:, -16:]
         codes = F.conv2d(features, kernel, first.bias, padding=1)  # (B, hidden, h, w)
-        for size in (image.shape[-2:], finer.shape[-2:]):
-            value = F.interpolate(image, size, mode="bilinear")  # the MLP predicts a residual
-            for iy, dy, wy in neighbours(size[0], codes.shape[-2]):
-                for ix, dx, wx in neighbours(size[1], codes.shape[-1]):
-                    offset = torch.stack(torch.meshgrid(dy, dx, indexing="ij"), dim=-1)
-                    x = (encode_position(offset.to(codes)) @ on_offset.T).movedim(-1, 0)
-                    x = x + codes.index_select(-2, iy).index_select(-1, ix)  # (B, hidden, *size)
-                    for layer in rest:
-                        x = F.conv2d(x.relu(), layer.weight[..., None, None], layer.bias)
-                    value = value + torch.outer(wy, wx).to(x) * x
-            yield value
+        size = finer.shape[-2:]
+        value = F.interpolate(image, size, mode="bilinear")  # the MLP predicts a residual
+        for iy, dy, wy in neighbours(size[0], codes.shape[-2]):
+            for ix, dx, wx in neighbours(size[1], codes.shape[-1]):
+                offset = torch.stack(torch.meshgrid(dy, dx, indexing="ij"), dim=-1)
+                x = (encode_position(offset.to(codes)) @ on_offset.T).movedim(-1, 0)
+                x = x + codes.index_select(-2, iy).index_select(-1, ix)  # (B, hidden, *size)
+                for layer in rest:
+                    x = F.conv2d(x.relu(), layer.weight[..., None, None], layer.bias)
+                value = value + torch.outer(wy, wx).to(x) * x
+        return value
 
 
 class FeedbackUnit(nn.Module):
@@ -194,10 +194,11 @@ class NeRDRain(nn.Module):
 
         # Coarse to fine: encode each scale, and add its continuous image to the next one's input.
         e1 = s1.unets[0].encode(s1.embed(quarter))
-        inr_quarter, passed_on = self.inrs.s1(e1[0], quarter, half)
-        input2 = half + passed_on
+        passed_on = self.inrs.s1(e1[0], quarter, half)
+        inr_quarter, input2 = F.avg_pool2d(passed_on, 2), half + passed_on
         e2 = s2.unets[0].encode(s2.embed(input2))
-        inr_half, passed_on = self.inrs.s2(e2[0], input2, full)
+        passed_on = self.inrs.s2(e2[0], input2, full)
+        inr_half = F.avg_pool2d(passed_on, 2)
         e3 = s3.unets[0].encode(s3.embed(full + passed_on))
 
         # Fine to coarse: two successive latents of a scale make one message to the coarser scale.

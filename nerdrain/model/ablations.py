@@ -56,9 +56,10 @@ def encode_on_fixed_grid(network: Any, images: dict[str, Tensor]) -> Encodings:
     rendered: dict[str, Tensor] = {}
     for name, finer in pairwise(images):
         features = network.inrs[coarsest](source, started[coarsest].latent)
-        rendered[name] = network.render(coarsest, features, source, size_of(entry))
         x = images[finer]
-        entry = x + network.render(coarsest, features, source, size_of(x))
+        passed = network.render(coarsest, features, source, size_of(x))
+        rendered[name] = network.resize(passed, size_of(entry))
+        entry = x + passed
         started[finer] = network.scales[finer].encode_first(entry)
     return started, rendered
 

@@ -33,8 +33,9 @@ class Derained(NamedTuple):
         full: The derained image, ``(B, 3, H, W)``.
         half: The same at half size, ``(B, 3, ceil(H/2), ceil(W/2))``.
         quarter: At a quarter, ``(B, 3, ceil(H/4), ceil(W/4))``.
-        inr_half: The INR's own image at half size, supervised by equation 5; shape as `half`.
-        inr_quarter: The same at a quarter; shape as `quarter`.
+        inr_half: The image that the half scale's INR passes on, reduced to half size, which
+            equation 5 supervises; shape as `half`.
+        inr_quarter: The same for the quarter scale; shape as `quarter`.
     """
 
     full: Tensor
@@ -103,9 +104,9 @@ class NeRDRain(
     ``"released"`` computes exactly what the authors' code computes. ``"paper"`` computes what the
     paper describes. Where the paper leaves something open, these are our choices: the INR predicts
     a residual to its scale's input, and their sum is added to the next scale's image, both as
-    released; the result passed on is the same continuous image, queried on the next scale's grid;
-    quarter-size inputs are halved twice; feedback is halved bilinearly. `PaperDecoder` and
-    `FeedbackUnit` name the others.
+    released; that image is queried once, on the next scale's grid, and its 2x2 means are what
+    equation 5 supervises; quarter-size inputs are halved twice; feedback is halved bilinearly.
+    `PaperDecoder` and `FeedbackUnit` name the others.
 
     Args:
         config: The whole network as a value; `PRESETS` names three.
@@ -179,9 +180,9 @@ class NeRDRain(
         """Coarse to fine: encode with every scale's first UNet; the INR enriches the next input.
 
         Let x be a scale's image, m its input and INR(E) the output of its decoder. At quarter size
-        m = x. Each scale renders r = INR(E) + m, and the next finer scale reads m = x + r. So the
-        input of the half scale is a sum of two images, and that of the full scale of three. Return
-        the encodings and the images r, by scale.
+        m = x. Each scale renders r = INR(E) + m on the grid of the next finer scale, which reads
+        m = x + r. So the input of the half scale is a sum of two images, and that of the full scale
+        of three. Return the encodings and, for the loss, every r at the size of its own scale.
         """
         variant = ablations.encode_as_in_table_3(self.config)
         if variant is not None:
@@ -192,12 +193,8 @@ class NeRDRain(
         rendered: dict[str, Tensor] = {}
         for name, finer in pairwise(images):
             features = self.inrs[name](entry, started[name].latent)
-            rendered[name] = self.render(name, features, entry, size_of(entry))
-            size = size_of(images[finer])
-            if self.config.fidelity == "released":  # as `render`, without decoding twice
-                passed = self.resize(rendered[name], size)
-            else:
-                passed = self.render(name, features, entry, size)
+            passed = self.render(name, features, entry, size_of(images[finer]))
+            rendered[name] = self.resize(passed, size_of(entry))
             entry = images[finer] + passed
             started[finer] = self.scales[finer].encode_first(entry)
         return started, rendered
