@@ -2,8 +2,8 @@
 
     python tools/ship_checkpoint.py nerd-rain-tiny runs/nerd-rain-tiny-1 runs/nerd-rain-tiny-2
 
-The weights come from the last run. The recipe and the log of every run are copied too, because they
-show how the model was made. The model card is written by hand.
+The weights come from the last run and are stored in float16. The recipe and the log of every run
+are copied too, because they show how the model was made. The model card is written by hand.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import json
 import shutil
 from pathlib import Path
 
-from nerdrain.checkpoints.weights import WEIGHTS, load_model, models_folder
+import torch
+
+from nerdrain.checkpoints.weights import WEIGHTS, load_model, models_folder, save_checkpoint
 from nerdrain.files import write_atomically
 
 LARGEST = 5_000_000  # bytes
@@ -23,13 +25,13 @@ LARGEST = 5_000_000  # bytes
 def ship(name: str, runs: list[Path]) -> Path:
     """Copy the files of a model, add its digest to SHA256SUMS, and return its folder."""
     folder = models_folder() / name
-    weights = runs[-1] / WEIGHTS
-    config = load_model(weights).config
-    if weights.stat().st_size > LARGEST:
-        raise SystemExit(f"{weights} has {weights.stat().st_size} bytes, over {LARGEST}")
+    model = load_model(runs[-1] / WEIGHTS)
+    size = 2 * sum(tensor.numel() for tensor in model.state_dict().values())
+    if size > LARGEST:
+        raise SystemExit(f"the weights of {runs[-1]} have {size} bytes, over {LARGEST}")
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(weights, folder / WEIGHTS)
-    content = json.dumps(config.model_dump(), indent=2, sort_keys=True)
+    save_checkpoint(model, folder / WEIGHTS, dtype=torch.float16)
+    content = json.dumps(model.config.model_dump(), indent=2, sort_keys=True)
     write_atomically(folder / "config.json", (content + "\n").encode())
     for run in runs:
         for file in ("recipe.yaml", "log.csv"):

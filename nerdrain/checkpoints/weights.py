@@ -100,13 +100,28 @@ def fingerprint(state: Mapping[str, Tensor], config: str) -> str:
     return digest.hexdigest()
 
 
-def save_checkpoint(model: NeRDRain, path: str | Path, *, overwrite: bool = True) -> Path:
+def save_checkpoint(
+    model: NeRDRain,
+    path: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    overwrite: bool = True,
+) -> Path:
     """Write a ``.safetensors`` file with the weights, the configuration and one SHA-256 of both.
 
-    The same model always gives the same bytes. `overwrite` is that of `write_atomically`.
+    The same model always gives the same bytes. `dtype` is the type of the stored weights, by
+    default their own; `torch.float16` halves the file. `overwrite` is that of `write_atomically`.
+
+    Raises:
+        NerdrainError: A weight is too large for `dtype`.
     """
     path = Path(path)
-    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    state = {
+        name: t.detach().cpu().to(dtype).contiguous() for name, t in model.state_dict().items()
+    }
+    for name, tensor in state.items():
+        if dtype is not None and not torch.isfinite(tensor).all():
+            raise NerdrainError(f"{name} has values too large for {dtype}; use torch.float32.")
     config = json.dumps(model.config.model_dump(), sort_keys=True)
     metadata = {
         "format": "pt",
