@@ -410,6 +410,25 @@ def test_weights_of_ours_that_are_not_finite(tmp_path: Path) -> None:
     assert message in refusal(lambda: load_model(path), path)
 
 
+def test_weights_stored_in_float16_are_half_as_large(tmp_path: Path) -> None:
+    model = NeRDRain(SMALL)
+    full = save_checkpoint(model, tmp_path / "full.safetensors")
+    half = save_checkpoint(model, tmp_path / "half.safetensors", dtype=torch.float16)
+    bytes_saved = full.stat().st_size - half.stat().st_size
+    assert bytes_saved == pytest.approx(2 * sum(p.numel() for p in model.parameters()), rel=0.01)
+    assert same_weights(load_model(half), model.half().float())
+
+
+def test_weights_too_large_for_float16_are_refused(tmp_path: Path) -> None:
+    model = NeRDRain(SMALL)
+    with torch.no_grad():
+        model.scales["s3"].embed.weight[0] = 1e5
+    path = tmp_path / WEIGHTS
+    with pytest.raises(NerdrainError, match=r"scales\.s3\.embed\.weight has values too large for"):
+        save_checkpoint(model, path, dtype=torch.float16)
+    assert not path.exists()
+
+
 UNUSUAL: list[tuple[Callable[[Tensor], Any], str]] = [
     (lambda t: t.to_sparse(), r"\(_rebuild_sparse_tensor\); save dense floating-point tensors"),
     (lambda t: t.to("meta"), r"\(_rebuild_meta_tensor_no_storage\); save dense"),

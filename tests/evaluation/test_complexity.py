@@ -95,4 +95,4 @@ def test_paper_fidelity_has_no_idle_passes() -> None:
 def test_the_tiny_preset_is_tiny() -> None:
     with torch.device("meta"):
         parameters = sum(p.numel() for p in NeRDRain(PRESETS["nerd-rain-tiny"]).parameters())
-    assert 4 * parameters < 5e6  # bytes of its checkpoint
+    assert 2 * parameters < 5e6  # bytes of its checkpoint in float16
