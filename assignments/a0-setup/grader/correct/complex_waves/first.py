@@ -15,7 +15,7 @@ def versions() -> dict[str, str]:
     """The versions of "python", "torch" and "nerdrain"."""
     return {
         "python": ".".join(str(part) for part in sys.version_info[:3]),
-        "torch": torch.__version__,
+        "torch": torch.__version__.partition("+")[0],
         "nerdrain": nerdrain.__version__,
     }
 
