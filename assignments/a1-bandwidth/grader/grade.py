@@ -1,6 +1,6 @@
 """The items of assignment a1: a bandwidth, a kernel, features, samples, and a standard error."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import a1_oracle
@@ -18,6 +18,10 @@ SIGMAS = 5.0
 A hand-in is compared at about 140 places, so a right one fails at most once in 12,000.
 """
 SEEDS = (11, 12)
+OWN = Call("bandwidth:bandwidth")
+"""The student's s, for which the items kernel, spectrum and error are judged."""
+
+Judge = Callable[..., Verdict]
 
 
 def constants(variant: Variant) -> dict[str, Any]:
@@ -52,19 +56,44 @@ def bandwidth_item(given: dict[str, Any]) -> Item:
     true = a1_oracle.bandwidth(given)
 
     def judge(answers: Sequence[Answer]) -> Verdict:
-        return all_or_nothing(compare(answers[0], true, TOLERANCE * true))
+        problem = compare(answers[0], true, TOLERANCE * true)
+        if problem and compare(answers[0], true, np.inf) is None:
+            problem = "S is not half of S(0) at your half-power frequency, in its unit."
+        return all_or_nothing(problem)
 
     return Item("bandwidth", 3, [Call("bandwidth:bandwidth")], judge)
+
+
+def with_own_bandwidth(judge: Judge, given: dict[str, Any]) -> Judge:
+    """Judge answers for the student's s, so that a wrong s costs the item bandwidth only.
+
+    The first answer is that of `bandwidth`. If it is no number, or too far from the true s for the
+    hidden distances, the true s counts.
+    """
+    true = a1_oracle.bandwidth(given)
+
+    def judge_others(answers: Sequence[Answer]) -> Verdict:
+        first, *others = answers
+        for answer in others:
+            if answer.error is not None:
+                return Verdict(0, answer.error)
+        near = compare(first, true, np.inf) is None and 0.1 < np.ravel(first.value)[0] / true < 10
+        s = float(np.ravel(first.value)[0]) if near else true
+        half = given["half_power"] * s / true
+        return judge(others, {**given, "half_power": half})
+
+    return judge_others
 
 
 def kernel_item(distances: np.ndarray, given: dict[str, Any]) -> Item:
     """The limit of the kernel."""
 
-    def judge(answers: Sequence[Answer]) -> Verdict:
+    def judge(answers: Sequence[Answer], given: dict[str, Any]) -> Verdict:
         true = a1_oracle.kernel(distances, given)
         return all_or_nothing(compare(answers[0], true, TOLERANCE * given["variance"]))
 
-    return Item("kernel", 5, [Call("bandwidth:kernel", {"distances": distances})], judge)
+    calls = [OWN, Call("bandwidth:kernel", {"distances": distances})]
+    return Item("kernel", 5, calls, with_own_bandwidth(judge, given), tolerates_errors=True)
 
 
 def features_item(rng: np.random.Generator, given: dict[str, Any]) -> Item:
@@ -101,13 +130,12 @@ def directions(rng: np.random.Generator, dimension: int) -> np.ndarray:
 def spectrum_item(rng: np.random.Generator, given: dict[str, Any]) -> Item:
     """The sampled frequencies have the kernel as their characteristic function."""
     units = directions(rng, given["dimension"])
-    distances = np.array([0.15, 0.4, 0.8, 1.5, 3.0]) / a1_oracle.bandwidth(given)
     calls = [
         Call("bandwidth:sample_frequencies", {"count": count, "seed": seed})
         for count, seed in [*((SAMPLES, seed) for seed in SEEDS), (5, 3), (5, 3)]
     ]
 
-    def judge(answers: Sequence[Answer]) -> Verdict:
+    def judge(answers: Sequence[Answer], given: dict[str, Any]) -> Verdict:
         for answer, count in zip(answers, (SAMPLES, SAMPLES, 5, 5), strict=True):
             if problem := compare(answer, np.zeros((count, given["dimension"])), np.inf):
                 return Verdict(0, f"sample_frequencies({count}, ...): {problem}")
@@ -117,17 +145,17 @@ def spectrum_item(rng: np.random.Generator, given: dict[str, Any]) -> Item:
         if np.array_equal(first, second):
             return Verdict(0, "different seeds give equal frequencies.")
         for samples in (first, second):
-            if problem := samples_problem(samples, units, distances, given):
+            if problem := samples_problem(samples, units, given):
                 return Verdict(0, problem)
         return Verdict(1)
 
-    return Item("spectrum", 5, calls, judge)
+    judge_own = with_own_bandwidth(judge, given)
+    return Item("spectrum", 5, [OWN, *calls], judge_own, tolerates_errors=True)
 
 
-def samples_problem(
-    samples: np.ndarray, units: np.ndarray, distances: np.ndarray, given: dict[str, Any]
-) -> str | None:
+def samples_problem(samples: np.ndarray, units: np.ndarray, given: dict[str, Any]) -> str | None:
     """A direction and a distance at which the samples have another kernel."""
+    distances = np.array([0.15, 0.4, 0.8, 1.5, 3.0]) / a1_oracle.bandwidth(given)
     true = a1_oracle.correlation(distances, given)
     errors = a1_oracle.standard_error(distances, len(samples), {**given, "variance": 1.0})
     for number, unit in enumerate(units):
@@ -135,8 +163,10 @@ def samples_problem(
         wrong = np.abs(np.cos(angles).mean(axis=1) - true) > SIGMAS * errors
         odd = np.abs(np.sin(angles).mean(axis=1)) > SIGMAS / np.sqrt(2 * len(samples))
         if (wrong | odd).any():
-            kind = f"axis {number}" if number < given["dimension"] else "a diagonal"
-            return f"the samples have another kernel along {kind}, beyond chance."
+            along = f"along axis {number}"
+            if number >= given["dimension"]:
+                along = "along a line between the axes, but not along the axes"
+            return f"the samples have another kernel {along}, beyond chance."
     return None
 
 
@@ -146,12 +176,13 @@ def error_item(distances: np.ndarray, count: int, given: dict[str, Any]) -> Item
         Call("bandwidth:standard_error", {"distances": distances, "count": m}) for m in (1, count)
     ]
 
-    def judge(answers: Sequence[Answer]) -> Verdict:
+    def judge(answers: Sequence[Answer], given: dict[str, Any]) -> Verdict:
         for answer, m in zip(answers, (1, count), strict=True):
             true = a1_oracle.standard_error(distances, m, given)
             # At distance 0 a rounding error of 1e-16 in the variance is one of 1e-8 in its root.
             if problem := compare(answer, true, TOLERANCE * given["variance"]):
-                return Verdict(0, f"standard_error with {m} features: {problem}")
+                return Verdict(0, f"standard_error with count={m}: {problem}")
         return Verdict(1)
 
-    return Item("error", 4, calls, judge)
+    judge_own = with_own_bandwidth(judge, given)
+    return Item("error", 4, [OWN, *calls], judge_own, tolerates_errors=True)
