@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import nerdrain
 from nerdrain.course.assignment import (
@@ -82,13 +83,14 @@ def requirements() -> str:
     while waiting:
         requirement = Requirement(waiting.pop())
         extras = requirement.extras or {""}
-        if requirement.name.lower() in pins:
+        name = canonicalize_name(requirement.name)
+        if name in pins:
             continue
         try:
             found = importlib.metadata.distribution(requirement.name)
         except importlib.metadata.PackageNotFoundError:
             continue
-        pins[requirement.name.lower()] = found.version.partition("+")[0]
+        pins[name] = found.version.partition("+")[0]
         for line in found.requires or ():
             marker = Requirement(line).marker
             if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):

@@ -203,7 +203,7 @@ def describe(error: BaseException, work: Path) -> str:
         message = "its message cannot be printed"
     if len(message) > LONGEST_MESSAGE:
         message = f"{message[:LONGEST_MESSAGE]}..."
-    return f"{type(error).__name__}: {message}{where}"
+    return f"{type(error).__name__}{message and f': {message}'}{where}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from nerdrain.course import verify
 from nerdrain.course.assignment import (
@@ -121,6 +122,7 @@ def test_pins_name_versions_and_no_place():
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
     names = {line.partition("==")[0] for line in lines}
     assert {"torch", "numpy", "pytest", "jinja2"} <= names
+    assert len(names) == len(lines) and names == {canonicalize_name(name) for name in names}
     assert "nerdrain" not in names
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extra = project["optional-dependencies"]["course"]

@@ -91,7 +91,12 @@ def test_from_roster_to_report(tmp_path, course, key, load):
         folder = tmp_path / name / "a9-scaling"
         if name == "anna":
             shutil.copy(course / "a9-scaling" / "solution" / "scaling.py", folder)
+        (folder / "errors.png").write_bytes(b"a figure of the report")
         subprocess.run([sys.executable, folder / "submit.py"], check=True, capture_output=True)
+        with zipfile.ZipFile(folder / f"{name}.zip") as archive:
+            assert sorted(archive.namelist()) == [
+                *("errors.png", "report.md", "scaling.py", "variant.json"),
+            ]
         shutil.copy(folder / f"{name}.zip", handins)
     shutil.copy(handins / "anna.zip", handins / "cem.zip")  # a copied hand-in
     (handins / "dan.zip").write_text("no zip file")
@@ -107,7 +112,7 @@ def test_from_roster_to_report(tmp_path, course, key, load):
     assert report["points"] == 0 and report["rubric"] == [
         {"part": "proof", "points": None, "of": 4}
     ]
-    assert report["items"][0]["feedback"].startswith("NotImplementedError")
+    assert report["items"][0]["feedback"].startswith("NotImplementedError (scaling.py, line ")
     assert "processor time" in report["layers"]
     page = (tmp_path / "report" / "anna.html").read_text()
     assert "3 of 3" in page and "___ of 4" in page

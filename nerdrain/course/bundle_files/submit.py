@@ -15,11 +15,12 @@ def main() -> None:
     if missing:
         sys.exit(f"These files are missing: {', '.join(missing)}. Nothing was written.")
     variant = json.loads((folder / "variant.json").read_text(encoding="utf-8"))
+    figures = sorted(path.name for path in folder.glob("*.png")) if "report.md" in FILES else []
     target = folder / f"{variant['student']}.zip"
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in FILES:
+        for name in [*FILES, *figures]:
             archive.write(folder / name, name)
-    print(f"Hand in {target}")
+    print(f"Hand in {target}, which holds {', '.join([*FILES, *figures])}")
 
 
 if __name__ == "__main__":
