@@ -103,7 +103,7 @@ def partition_item(rng: np.random.Generator) -> Item:
     def judge(answers: Sequence[Answer]) -> Verdict:
         for answer, (codes, axis) in zip(answers[:-1], cases, strict=True):
             if problem := weights_problem(answer.value, len(points)):
-                return Verdict(0, f"neighbours with {codes} codes on axis {axis}: {problem}")
+                return Verdict(0, f"neighbours, codes={codes}, axis={axis}: {problem}")
         if problem := compare(answers[-1], constant, TOLERANCE):
             return Verdict(0, f"query_points with a constant network: {problem}")
         return Verdict(1)
@@ -181,7 +181,7 @@ def borders_item(given: dict[str, Any], rng: np.random.Generator) -> Item:
 
     def judge(answers: Sequence[Answer]) -> Verdict:
         for answer, (positions, codes, axis) in zip(answers, cases, strict=True):
-            where = f"neighbours with {codes} codes on axis {axis}, beyond the outermost codes: "
+            where = f"neighbours, codes={codes}, axis={axis}, beyond the outermost codes: "
             if problem := triple_problem(answer.value, len(positions)):
                 return Verdict(0, where + problem)
             true = [a2_oracle.neighbours(x, codes, axis, given) for x in positions]

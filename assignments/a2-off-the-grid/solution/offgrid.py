@@ -62,7 +62,7 @@ def neighbours(positions: Tensor, codes: int, axis: int) -> tuple[Tensor, Tensor
 
     Returns:
         index: (2, Q), int64, in 0 ... m - 1: which code's features are used.
-        offset: (2, Q), float64: from the code to the position, in units of the picture.
+        offset: (2, Q), float64: from the code to the position; a cell has the length `pitch`.
         weight: (2, Q), float64.
     """
     cells = positions * codes - VARIANT["code_phase"][axis]

@@ -79,10 +79,11 @@ def test_weights_are_a_partition_of_unity(axis: int) -> None:
 
 @AXES
 def test_the_two_codes_are_one_cell_apart(axis: int) -> None:
-    """The offsets of the two codes differ by the length of a cell, also at the borders."""
+    """The offsets of the two codes differ by one length, at the borders and on any grid."""
     positions = torch.linspace(0, 1, 57, dtype=torch.float64)
-    _, offset, _ = offgrid.neighbours(positions, 4, axis)
-    agree((offset[0] - offset[1]).diff(), 0 * ONE, "the codes are not a fixed distance apart")
+    offsets = torch.stack([offgrid.neighbours(positions, m, axis)[1] for m in (1, 4)])
+    apart = offsets[:, 0] - offsets[:, 1]
+    agree(apart, apart[0, 0], "the offsets of the two codes are not a fixed distance apart")
 
 
 def test_at_a_code_the_value_is_the_networks_output_for_this_code() -> None:
