@@ -73,7 +73,20 @@ def window_item(variant: Variant, convention: oracle.Convention) -> Item:
         height, width = 2 * a + int(rng.integers(a)) + 1, 3 * b + int(rng.integers(b)) + 1
         x = rng.normal(0, 1, (batch, channels, height, width)).astype(dtype)
         calls.append(attend_call(x, make_weights(rng, channels, heads, convention, dtype), heads))
-    return Item("window", 3, calls, partial(judge_attention, calls, convention, True))
+    judge = partial(judge_attention, calls, convention, True)
+    without = {**calls[0].arguments["weights"]}
+    without["bias_table"] = np.zeros_like(without["bias_table"])
+    plain = [attend_call(calls[0].arguments["x"], without, 2)]
+    judge_plain = partial(judge_attention, plain, convention, True)
+
+    def judge_both(answers: Sequence[Answer]) -> Verdict:
+        verdict = judge(answers[:-1])
+        if verdict.share == 1 or judge_plain(answers[-1:]).share < 1:
+            return verdict
+        more = "With a bias_table of zeros the values are right, so look at the bias."
+        return Verdict(verdict.share, f"{verdict.feedback} {more}")
+
+    return Item("window", 3, [*calls, *plain], judge_both)
 
 
 def border_item(variant: Variant, convention: oracle.Convention) -> Item:
@@ -106,7 +119,8 @@ def judge_attention(
         problem = compare(value, expected, TOLERANCE[x.dtype])
         if problem:
             heads = call.arguments["heads"]
-            return Verdict(0.0, f"shape {x.shape}, {heads} heads, {x.dtype}: {problem}")
+            where = " in complete windows" if only_complete else ""
+            return Verdict(0.0, f"shape {x.shape}, {heads} heads, {x.dtype}{where}: {problem}")
     return Verdict(1.0)
 
 
@@ -150,7 +164,8 @@ def judge_local(
     inside = oracle.complete(size[0] - a, size[1] - b, convention)
     moved = np.abs(values[-1] - values[0][:, :, a:, b:]).max(axis=(0, 1))
     if moved[inside].max() > 1e-9:
-        return Verdict(0.0, "the image without its first window is not treated as before.")
+        where = f"the first {a} rows and {b} columns are cut off"
+        return Verdict(0.0, f"if {where}, the results in complete windows change.")
     return Verdict(1.0)
 
 
@@ -191,7 +206,7 @@ def judge_numbers(
     for arguments, answer, number in zip(asked, answers, expected, strict=True):
         problem = compare(answer, number, 0)
         if problem:
-            words = ", ".join(f"{name} {value}" for name, value in arguments.items())
+            words = ", ".join(f"{name}={value}" for name, value in arguments.items())
             return Verdict(0.0, f"{words}: {problem}")
     return Verdict(1.0)
 
