@@ -6,10 +6,12 @@ judge a sentence, but a list of phrases catches the most frequent problems.
 
 import ast
 import io
+import json
 import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,8 +148,29 @@ def test_docstrings_of_scripts_are_in_plain_english():
 
 def test_pages_are_in_plain_english():
     found = []
-    for path, text in read("*.md", "book/**/*.md", "data/**/*.md").items():
+    for path, text in read("*.md", "book/**/*.md", "data/**/*.md", "assignments/**/*.md").items():
         found += problems(page(text), path)
+    assert found == [], "\n" + "\n".join(found)
+
+
+def cell_texts(cell: dict[str, Any]) -> Iterator[Text]:
+    """The prose of a cell of a notebook: Markdown, a caption, a picture's words, comments."""
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        yield from page(source)
+        return
+    shown = cell["metadata"].get("mystnb", {})
+    yield 1, shown.get("figure", {}).get("caption", "")
+    yield 1, shown.get("image", {}).get("alt", "")
+    yield from docstrings(source)
+    yield from comments(source)
+
+
+def test_chapters_are_in_plain_english():
+    found = []
+    for path, text in read("notebooks/*.ipynb").items():
+        for cell in json.loads(text)["cells"]:
+            found += problems(cell_texts(cell), f"{path} {cell['id']}")
     assert found == [], "\n" + "\n".join(found)
 
 
