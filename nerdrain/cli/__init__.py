@@ -94,6 +94,7 @@ for subcommand in (
     course.bundle,
     course.check,
     course.grade,
+    course.marks,
     course.export,
     course.verify,
     course.new_key,

@@ -1,18 +1,18 @@
 """`nerdrain course`: hand out, check and grade the assignments of a course."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import track
 
-from nerdrain.cli.console import Overwrite, print_table, say
+from nerdrain.cli.console import Overwrite, list_names, print_table, say
 from nerdrain.errors import NerdrainError
 from nerdrain.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
-    from nerdrain.course.grading import Task
+    from nerdrain.course.grading import Grade, Task
     from nerdrain.course.handins import HandIn
     from nerdrain.course.keys import Key
     from nerdrain.course.verify import Check
@@ -27,6 +27,9 @@ Folder = Annotated[
 Shared = Annotated[
     bool, typer.Option("--shared", help="All students have the same constants, in one bundle.")
 ]
+Roster = Annotated[
+    Path | None, typer.Option("--roster", help="Text file with the id of one student on each line.")
+]
 Jobs = Annotated[int, typer.Option(min=1, max=2, help="Hand-ins that are graded side by side.")]
 
 
@@ -34,35 +37,35 @@ def bundle(
     assignment: Annotated[str, typer.Argument(help="Such as a2.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.")],
     student: Annotated[list[str] | None, typer.Option(help="A student's id; repeat it.")] = None,
-    roster: Annotated[Path | None, typer.Option(help="File with one student's id a line.")] = None,
+    roster: Roster = None,
     key: KeyFile = None,
     assignments: Folder = None,
 ) -> None:
     """Make what a student gets: handout, files to fill in, public tests and own constants.
 
-    For one student, the folder holds the files. For several, it holds a zip file for each. Without
-    a student, the bundle is for everyone: grade it with `--shared`. The ids name the hand-ins.
+    With a roster or several students, the folder gets a zip file for each; add new students to the
+    roster and repeat the command. With one `--student`, it gets the files. Without a student, the
+    bundle is for everyone: grade it with `--shared`. The ids name the hand-ins.
 
     Example:
     - `nerdrain course bundle a2 --key key.txt --roster students.txt -o bundles/`
     """
     from nerdrain.course.bundle import bundle as make
-    from nerdrain.course.bundle import write_bundle, zip_bundle
+    from nerdrain.course.bundle import write_bundle
 
-    students = list(dict.fromkeys([*(student or []), *(read_roster(roster) if roster else [])]))
+    students = [*(student or []), *(read_roster(roster) if roster else [])]
+    students = list(dict.fromkeys(students))
     check_students(students)
     task = open_task(assignment, assignments, read_key(key), shared=not students)
     if not students:
         write_bundle(output, make(task))
         say(f"{output}: a bundle of {task.folder.name} for everyone; grade it with --shared.")
-    elif len(students) == 1:
+    elif len(students) == 1 and not roster:
         write_bundle(output, make(task, students[0]))
         say(f"{output}: a bundle of {task.folder.name} for {students[0]}.")
     else:
-        for name in students:
-            content = zip_bundle(task.folder.name, make(task, name))
-            write_atomically(output / f"{name}.zip", content, overwrite=False)
-        say(f"{output}: {len(students)} bundles of {task.folder.name}.")
+        new = sum(write_zip(task, name, output) for name in students)
+        say(f"{output}: {len(students)} bundles of {task.folder.name}, {new} of them new.")
 
 
 def check(
@@ -87,29 +90,71 @@ def grade(
         str | None, typer.Option(help="By default, the one that most hand-ins name.")
     ] = None,
     key: KeyFile = None,
+    roster: Roster = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Add to a report. Other rows and points by hand stay.")
+    ] = False,
     shared: Shared = False,
     jobs: Jobs = 2,
     assignments: Folder = None,
 ) -> None:
     """Grade hand-ins. The name of each zip file or folder is the student's id.
 
-    The report has `grades.csv`, and for each student a page and a JSON file. Code of students runs
-    in processes with limits. That stops accidents, not an attacker: read "Teach with this book".
+    With a roster, the name may have more text before the id, as learning platforms write it, and a
+    student without a hand-in gets a row, too. The report has `grades.csv`, and for each student a
+    page, a JSON file and the text `report.md`. Grade late hand-ins and appeals alone, with
+    `--update`. Code of students runs in processes with limits. That stops accidents, not an
+    attacker: read "Teach with this book".
 
     Example:
-    - `nerdrain course grade handins/ --key key.txt -o report/`
+    - `nerdrain course grade handins/ --roster students.txt --key key.txt -o report/`
     """
-    from nerdrain.course.handins import read_handins
+    from nerdrain.course.handins import ABSENT, read_handins
+    from nerdrain.course.report import TABLE, read_report
 
-    if (report / "grades.csv").exists():
-        raise NerdrainError(f"{report} holds grades already; choose another folder.")
-    found = read_handins(handins)
+    if not update and (report / TABLE).exists():
+        raise NerdrainError(
+            f"{report} holds grades already; choose another folder, or give --update to replace "
+            "the rows of these hand-ins."
+        )
+    earlier = read_report(report) if update else {}
+    students = read_roster(roster) if roster else []
+    check_students(students)
+    found = [
+        each
+        for each in read_handins(handins, students)
+        if each.refused != ABSENT or each.student not in earlier
+    ]
+    note_renamed(found)
     name = assignment or guess_assignment(found)
     task = open_task(name, assignments, read_key(key), shared=shared)
+    check_same_assignment(task, earlier, report)
     make_folder(report)
-    if failed := grade_into(task, found, report, jobs):
+    if failed := grade_into(task, found, report, jobs, earlier):
         say(f"nerdrain: {len(failed)} hand-ins could not be graded: {', '.join(failed)}.", err=True)
         raise typer.Exit(1)
+
+
+def marks(
+    report: Annotated[Path, typer.Argument(help="Folder that `course grade` wrote.")],
+) -> None:
+    """Copy the points that you wrote into `grades.csv` to the students' pages, and add them up.
+
+    Fill in the columns of the rubric, and `comment` if you like; leave the others as they are. You
+    can repeat the command.
+
+    Example:
+    - `nerdrain course marks report/`
+    """
+    from nerdrain.course.report import TABLE, read_report, total, write_student, write_table
+
+    students = read_report(report)
+    for values in students.values():
+        write_student(report, values)
+    write_table(report, [*students.values()])
+    say(f"{report / TABLE}: {len(students)} students, also in their pages.")
+    if missing := [name for name, values in students.items() if total(values) is None]:
+        say(f"Points are missing for {len(missing)}: {list_names(missing, 10)}.")
 
 
 def export(
@@ -184,6 +229,8 @@ def new_key(
     """
     from nerdrain.course.keys import Key
 
+    if output.exists():
+        raise NerdrainError(f"{output} exists, and its bundles need it; choose another name.")
     key = Key.new()
     key.write(output)
     say(f"{output}: {key.name}. Without this file you cannot grade its bundles.")
@@ -224,21 +271,66 @@ def open_task(name: str, folder: Path | None, key: "Key", *, shared: bool) -> "T
 
 
 def read_roster(path: Path) -> list[str]:
-    """The students' ids in a file, one a line."""
+    """The students' ids in a file, one a line, each once."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         raise NerdrainError(f"{path} cannot be read as text; check the path.") from None
-    return [line.strip() for line in lines if line.strip()]
+    students = [line.strip() for line in lines if line.strip()]
+    if not students:
+        raise NerdrainError(f"{path} holds no student; write one id on each line.")
+    return list(dict.fromkeys(students))
 
 
 def check_students(students: list[str]) -> None:
-    """Refuse ids that no hand-in can have as its name."""
+    """Refuse ids that no hand-in can have as its name, or that a file system takes for equal."""
     from nerdrain.course.handins import STUDENT
 
+    seen: dict[str, str] = {}
     for name in students:
         if not STUDENT.fullmatch(name):
-            raise NerdrainError(f"{name!r} is not a student's id; use letters and digits.")
+            raise NerdrainError(
+                f"{name!r} is not a student's id; an id has letters, digits and . _ @ + - only, "
+                "and a roster has one id on each line and nothing else."
+            )
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise NerdrainError(f"the ids {other} and {name} differ only in case; change one.")
+
+
+def write_zip(task: "Task", student: str, folder: Path) -> bool:
+    """Write a student's bundle as a zip file; False if it is there already."""
+    from nerdrain.course.bundle import bundle as make
+    from nerdrain.course.bundle import zip_bundle
+
+    path = folder / f"{student}.zip"
+    content = zip_bundle(task.folder.name, make(task, student))
+    if not path.exists():
+        write_atomically(path, content, overwrite=False)
+        return True
+    if path.read_bytes() != content:
+        raise NerdrainError(
+            f"{path} is another bundle, perhaps of another assignment, key or version; choose "
+            "another folder."
+        )
+    return False
+
+
+def note_renamed(found: "list[HandIn]") -> None:
+    """Print whose hand-in a file is, if it has another name than the student's id."""
+    for each in found:
+        name = each.source
+        if name and not each.refused and name not in (each.student, f"{each.student}.zip"):
+            say(f"note: {name} is graded as the hand-in of {each.student}.", err=True)
+
+
+def check_same_assignment(task: "Task", earlier: dict[str, Any], report: Path) -> None:
+    """Refuse to put two assignments into one report."""
+    for values in earlier.values():
+        if values["assignment"] != task.assignment.id:
+            raise NerdrainError(
+                f"{report} holds grades of {values['assignment']}, and these hand-ins are graded "
+                f"as {task.assignment.id}; choose another folder."
+            )
 
 
 def guess_assignment(found: "list[HandIn]") -> str:
@@ -253,21 +345,53 @@ def guess_assignment(found: "list[HandIn]") -> str:
     return names[0]
 
 
-def grade_into(task: "Task", found: "list[HandIn]", report: Path, jobs: int) -> list[str]:
-    """Grade hand-ins and write the report; returns the students that could not be graded."""
+def grade_into(
+    task: "Task", found: "list[HandIn]", report: Path, jobs: int, earlier: dict[str, Any]
+) -> list[str]:
+    """Grade hand-ins and write the report; returns the students that could not be graded.
+
+    The rows of earlier reports stay, except those of the same students, whose points by hand stay.
+    """
+    from nerdrain.course.assignment import REPORT_FILE
     from nerdrain.course.grading import grade_all
-    from nerdrain.course.report import describe, write_student, write_table
+    from nerdrain.course.report import (
+        TABLE,
+        copy_marks,
+        describe,
+        write_student,
+        write_table,
+        write_text,
+    )
     from nerdrain.course.sandbox import launch
 
-    grades = []
+    grades, rows = [], dict(earlier)
+    texts = {each.student: each.files.get(REPORT_FILE) for each in found}
     with launch(min(jobs, len(found))) as launchers:
         layers = launchers[0].probe()
         graded = grade_all(task, found, launchers)
         what, console = f"grading {task.folder.name}", Console(stderr=True)
         for each in track(graded, what, len(found), console=console):
+            values = describe(task.assignment, each, task.key.name, layers)
+            if each.student in earlier:
+                copy_marks(values, earlier[each.student])
             grades.append(each)
-            write_student(report, describe(task.assignment, each, task.key.name, layers))
-            write_table(report / "grades.csv", task.assignment, grades)
-    say(f"{report / 'grades.csv'}: {len(grades)} hand-ins of {task.folder.name}.")
+            rows[each.student] = values
+            write_student(report, values)
+            write_text(report, each.student, texts[each.student])
+            write_table(report, [*rows.values()])
+    say(f"{report / TABLE}: {len(grades)} rows for {task.folder.name}.")
     say(f"Active protection: {', '.join(layers)}.")
+    point_out(grades)
     return [each.student for each in grades if not each.is_complete]
+
+
+def point_out(grades: "list[Grade]") -> None:
+    """Print which hand-ins have remarks, and whether the key is probably wrong."""
+    from nerdrain.course.grading import OTHER_VARIANT
+
+    noted = [each.student for each in grades if each.remarks]
+    if noted:
+        say(f"Look at the remarks about {len(noted)}: {list_names(noted, 10)}.")
+    others = sum(each.remarks[-1].startswith(OTHER_VARIANT) for each in grades if each.remarks)
+    if 2 * others > len(grades):
+        say(f"note: {others} have another variant.json; check --key and --shared.", err=True)

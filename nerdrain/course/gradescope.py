@@ -27,6 +27,10 @@ set -euo pipefail
 ROOT="${AUTOGRADER:-/autograder}"
 cd "$ROOT/source"
 PYTHON="${PYTHON:-python3}"
+if ! "$PYTHON" -c "import sys; sys.exit(sys.version_info < (3, 11))"; then
+  apt-get update && apt-get install -y python3.11 python3.11-venv  # Ubuntu 22.04 has 3.10
+  PYTHON=python3.11
+fi
 "$PYTHON" -m venv --system-site-packages "$ROOT/env" || {
   apt-get update && apt-get install -y python3-venv && "$PYTHON" -m venv "$ROOT/env"
 }

@@ -19,14 +19,16 @@ from nerdrain.course.assignment import (
     load_grader,
     variant_file,
 )
-from nerdrain.course.handins import HandIn
+from nerdrain.course.handins import ABSENT, STUDENT, HandIn
 from nerdrain.course.items import Answer, Call, Item, Verdict
 from nerdrain.course.keys import Key
 from nerdrain.course.sandbox import Launcher
-from nerdrain.errors import NerdrainError
+from nerdrain.errors import NerdrainError, shorten
 
 SHARED = "everyone"
 """Student id of a bundle that all students share."""
+OTHER_VARIANT = f"{VARIANT_FILE} is not the file of this student's bundle"
+"""Beginning of the remark about a `variant.json` with other values than the key gives."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,25 @@ class Task:
 
     def remarks(self, handin: HandIn) -> Iterator[str]:
         """Sentences about missing and unexpected files."""
+        if handin.refused == ABSENT:
+            yield ABSENT.capitalize()
+            return
         if handin.refused:
             yield f"The hand-in was refused: {handin.refused}"
             return
+        if not handin.files:
+            yield "The hand-in is empty."
+            return
         expected = [*self.assignment.files, *[REPORT_FILE] * self.assignment.report]
+        unread = [name for name in handin.files if name not in (*expected, VARIANT_FILE)]
         for name in expected:
             if name not in handin.files:
-                yield f"{name} is missing{_similar(name, list(handin.files))}."
+                yield f"{name} is missing{_similar(name, unread)}."
         given = handin.files.get(VARIANT_FILE)
         if given is None:
             yield f"{VARIANT_FILE} is missing."
-        elif not _same_json(given, self.variant_file(handin.student)):
-            yield f"{VARIANT_FILE} is not the file of this student's bundle."
+        elif not _same_json(given, expected_file := self.variant_file(handin.student)):
+            yield f"{OTHER_VARIANT}{_owner(given, expected_file)}."
 
     def _grade_item(self, item: Item, handin: HandIn, launcher: Launcher) -> Result:
         answers = self._answers(item, handin, launcher)
@@ -148,7 +157,8 @@ class Task:
 
     def _answers(self, item: Item, handin: HandIn, launcher: Launcher) -> list[Answer]:
         if handin.refused:
-            return [Answer(error="the hand-in was refused.")] * len([*item.reads, *item.calls])
+            why = ABSENT if handin.refused == ABSENT else "the hand-in was refused."
+            return [Answer(error=why)] * len([*item.reads, *item.calls])
         read = [Answer(handin.files.get(name)) for name in item.reads]
         for call in item.calls:
             name = module_file(call)
@@ -217,10 +227,27 @@ def _same_json(one: bytes, other: bytes) -> bool:
         return False
 
 
-def _similar(name: str, given: Sequence[str]) -> str:
-    stem = Path(name).stem.lower()
-    near = [each for each in given if Path(each).stem.lower() == stem]
-    return f"; the hand-in has {near[0][:80]}, which is not read" if near else ""
+def _owner(given: bytes, expected: bytes) -> str:
+    """Whose `variant.json` it is, as far as it says so."""
+    try:
+        values = json.loads(given)
+        named = (values["student"], values["assignment"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ""
+    ours = json.loads(expected)
+    if named == (ours["student"], ours["assignment"]):
+        return ", because its constants were changed, or belong to another key"
+    if not all(isinstance(name, str) and STUDENT.fullmatch(name) for name in named):
+        return ""
+    return f"; it is that of {named[0]} for {named[1]}"
+
+
+def _similar(name: str, unread: Sequence[str]) -> str:
+    """The file that a student probably meant: one with the same stem or suffix."""
+    same = [each for each in unread if Path(each).stem.lower() == Path(name).stem.lower()]
+    beside = [each for each in unread if "/" not in each and each != "submit.py"]
+    near = same or [each for each in beside if Path(each).suffix == Path(name).suffix]
+    return f"; the hand-in has {shorten(near[0])}, which is not read" if near else ""
 
 
 def _grader_failed(error: Exception) -> str:

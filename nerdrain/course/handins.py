@@ -4,7 +4,8 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +20,10 @@ STUDENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,79}")
 """A student's id: the name of the hand-in, without ".zip"."""
 IGNORED = ("__MACOSX", "__pycache__", ".DS_Store", ".ipynb_checkpoints", ".pytest_cache")
 """Names of files and folders that other programs leave in a hand-in."""
+ABSENT = "there is no hand-in."
+"""Why the files of a student of the roster were not read."""
+COPY = r"(?: ?\(\d{1,2}\)|[-_]\d{1,2})?"
+"""Number that a browser or a learning platform puts behind the name of a second file."""
 
 
 class Refused(Exception):
@@ -33,15 +38,24 @@ class HandIn:
         student: id of the student.
         files: the content of each file, by relative path.
         refused: one sentence that says why nothing was read, or an empty text.
+        source: the name that the zip file or folder has.
     """
 
     student: str
     files: Mapping[str, bytes] = field(default_factory=dict)
     refused: str = ""
+    source: str = ""
 
 
-def read_handins(folder: Path) -> list[HandIn]:
-    """Read every zip file and every folder in a folder, in the order of their names.
+def read_handins(folder: Path, roster: Sequence[str] = ()) -> list[HandIn]:
+    """Read every zip file and every folder in a folder.
+
+    Without a roster they come in the order of their names. With a roster, its students come first,
+    and a student without a hand-in gets one that is refused as `ABSENT`.
+
+    Args:
+        folder: the hand-ins of a class.
+        roster: ids of the students. Then the name of a file may have more text before the id.
 
     Raises:
         NerdrainError: The folder does not exist or is empty.
@@ -52,31 +66,74 @@ def read_handins(folder: Path) -> list[HandIn]:
     if not paths:
         raise NerdrainError(f"{folder} holds no hand-in; put one zip file or folder a student.")
     found: dict[str, HandIn] = {}
-    for path in paths:
-        handin = read_handin(path)
-        name, number = handin.student, 2
+    read = [read_handin(path, roster) for path in paths]
+    for handin in sorted(read, key=lambda each: each.student != _stem(each.source)):
+        name, number = handin.student, 2  # so that no other name takes the place of an id
         while handin.student in found:
-            handin = HandIn(f"{name}_{number}", {}, f"there is another hand-in of {name}.")
+            other = f"there is another hand-in of {name}."
+            handin = HandIn(f"{name}_{number}", {}, other, handin.source)
             number += 1
         found[handin.student] = handin
-    return list(found.values())
+    if not roster:
+        return [found[name] for name in sorted(found)]
+    known = [found.pop(name, HandIn(name, {}, ABSENT)) for name in roster]
+    return [*known, *(found[name] for name in sorted(found))]
 
 
-def read_handin(path: Path) -> HandIn:
+def read_handin(path: Path, roster: Sequence[str] = ()) -> HandIn:
     """Read one hand-in; a problem with it becomes its `refused`."""
-    name = path.name[:-4] if path.name.lower().endswith(".zip") else path.name
-    if not STUDENT.fullmatch(name):
-        safe = re.sub(r"[^A-Za-z0-9._@+-]", "_", f"x{name}")[:80]
-        return HandIn(safe, {}, "the name of the hand-in is not an id of letters and digits.")
+    inner = _only_zip(path)
+    stem = _stem(path.name)
+    names = [stem, *([_stem(inner.name)] if inner else [])]
+    student = next((found for name in names if (found := find_student(name, roster))), "")
+    if (roster and not student) or not STUDENT.fullmatch(student or stem):
+        safe = stem if STUDENT.fullmatch(stem) else re.sub(r"[^A-Za-z0-9._@+-]", "_", f"x{stem}")
+        wrong = "does not end with an id of the roster" if roster else "is not an id"
+        reason = f"the name of the hand-in {wrong}."
+        if path.is_file() and stem == path.name:
+            reason = f"{shorten(path.name)} is neither a zip file nor a folder."
+        return HandIn(safe[:80], {}, reason, path.name)
+    student = student or stem
     try:
         if path.is_symlink():
             raise Refused("the hand-in is a symbolic link.")
-        files = _read_folder(path) if path.is_dir() else _read_zip(path)
-        return HandIn(name, _without_folder(files))
+        files = _read_folder(path) if path.is_dir() and not inner else _read_zip(inner or path)
+        return HandIn(student, _without_folder(files), source=path.name)
     except Refused as error:
-        return HandIn(name, {}, str(error))
+        return HandIn(student, {}, str(error), path.name)
     except Exception as error:  # a damaged zip file has errors of many kinds
-        return HandIn(name, {}, f"the hand-in cannot be read ({type(error).__name__}).")
+        reason = f"the hand-in cannot be read ({type(error).__name__})."
+        return HandIn(student, {}, reason, path.name)
+
+
+def find_student(name: str, roster: Sequence[str]) -> str:
+    """The student of a roster whose id is the end of a name; an empty text if there is none.
+
+    Learning platforms write the student's name and numbers before the name of the uploaded file,
+    and a number after the name of a second file. Of several ids the longest is meant. Case does
+    not matter.
+    """
+    ends = [
+        student
+        for student in roster
+        if re.search(rf"(?<![A-Za-z0-9]){re.escape(student)}{COPY}\Z", name, re.IGNORECASE)
+    ]
+    return name if name in roster else max(ends, key=len, default="")
+
+
+def _stem(name: str) -> str:
+    return name[:-4] if name.lower().endswith(".zip") else name
+
+
+def _only_zip(folder: Path) -> Path | None:
+    """The zip file that is alone in a folder, as some learning platforms hand it on."""
+    if folder.is_symlink() or not folder.is_dir():
+        return None
+    with suppress(OSError):  # `_read_folder` reads the folder again
+        paths = [path for path in folder.iterdir() if path.name not in IGNORED]
+        if len(paths) == 1 and paths[0].name.lower().endswith(".zip"):
+            return paths[0] if paths[0].is_file() and not paths[0].is_symlink() else None
+    return None
 
 
 def _read_folder(root: Path) -> dict[str, bytes]:

@@ -39,7 +39,7 @@ def test_help_imports_nothing_slow(command):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-COURSE = ["bundle", "check", "grade", "export", "verify", "new-key"]
+COURSE = ["bundle", "check", "grade", "marks", "export", "verify", "new-key"]
 
 
 @pytest.mark.parametrize("command", COURSE)

@@ -49,6 +49,10 @@ def test_its_handout_is_a_page_of_the_book(folder):
     name = folder.name.partition("-")[0]
     page = (ROOT / "book" / "course" / f"{name}.md").read_text(encoding="utf-8")
     assert f"../../assignments/{folder.name}/handout.md" in page
+    values = load_assignment(folder)
+    points = f"{sum(values.points.values()):g} + {sum(values.rubric.values()):g}"
+    row = f"| [{name} {values.title}](course/{name}.md) | {values.hours:g} | {points} |"
+    assert row in (ROOT / "book" / "teach.md").read_text(encoding="utf-8")
     toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     assert f"- file: book/course/{name}\n" in toc
 

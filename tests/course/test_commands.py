@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from nerdrain.cli import app
 from nerdrain.course import gradescope
 from nerdrain.course.assignment import assignments_folder, read_yaml
+from nerdrain.course.grading import Task
 from nerdrain.course.keys import Key
 from nerdrain.course.verify import cases
 from nerdrain.errors import NerdrainError
@@ -71,7 +72,8 @@ def test_a_key_is_new_private_and_never_replaced(tmp_path, key):
     assert key.stat().st_mode & 0o077 == 0
     run("new-key", "-o", tmp_path / "other.txt")
     assert Key.read(tmp_path / "other.txt") != Key.read(key)
-    assert "exists" in run("new-key", "-o", key, code=1)
+    message = run("new-key", "-o", key, code=1)
+    assert "exists" in message and "--overwrite" not in message
     (tmp_path / "bad.txt").write_text("nerdrain-course-key-1:12")
     assert "holds no key" in run("bundle", "a0", "-o", "x", "--key", tmp_path / "bad.txt", code=1)
 
@@ -123,6 +125,146 @@ def test_from_roster_to_report(tmp_path, course, key, load):
     assert "holds grades already" in run("grade", handins, "-o", tmp_path / "again", code=1)
 
 
+@pytest.fixture
+def graded(tmp_path, course, key, hand_in_of) -> Path:
+    """The report of anna, whose hand-in is right, and bo, who handed in nothing."""
+    hand_in_of("anna")
+    (tmp_path / "roster.txt").write_text("anna\nbo\n")
+    grade_folder(tmp_path, course, key, "--roster", tmp_path / "roster.txt")
+    return tmp_path / "report"
+
+
+@pytest.fixture
+def hand_in_of(tmp_path, course, key):
+    """Write the solution as the hand-in of a student, under any name."""
+
+    def write(student: str, name: str = "") -> Path:
+        folder = tmp_path / "in" / (name or student)
+        task = Task(course / "a9-scaling", Key.read(key))
+        folder.mkdir(parents=True)
+        for file in (course / "a9-scaling" / "solution").iterdir():
+            shutil.copy(file, folder)
+        (folder / "variant.json").write_bytes(task.variant_file(student))
+        return folder
+
+    return write
+
+
+def grade_folder(tmp_path: Path, course: Path, key: Path, *more: object, code: int = 0) -> str:
+    options = ("--key", key, "--assignments", course, "-o", tmp_path / "report", *more)
+    return run("grade", tmp_path / "in", *options, code=code)
+
+
+def table_of(report: Path) -> dict[str, dict[str, str]]:
+    with (report / "grades.csv").open(newline="") as file:
+        return {row["student"]: row for row in csv.DictReader(file)}
+
+
+def test_everybody_on_the_roster_gets_a_row(graded):
+    rows = table_of(graded)
+    assert list(rows) == ["anna", "bo"]
+    assert rows["bo"]["automatic"] == "0" and rows["bo"]["remarks"] == "There is no hand-in."
+    assert "there is no hand-in" in (graded / "bo.html").read_text()
+    assert (graded / "anna.md").read_text() == "Done.\n"
+    assert not (graded / "bo.md").exists()
+
+
+def test_points_by_hand_reach_the_pages_and_the_total(graded, load):
+    table = graded / "grades.csv"
+    text = table.read_text().replace("anna,2,1,3,,,,", "anna,2,1,3,2.5,,Good <b>plan</b>,")
+    table.write_text(text)
+    output = run("marks", graded)
+    assert "missing for 1: bo" in output
+    rows = table_of(graded)
+    assert rows["anna"]["total"] == "5.5" and rows["bo"]["total"] == ""
+    page = (graded / "anna.html").read_text()
+    assert "2.5 of 4" in page and "5.5 of 7" in page and "Good &lt;b&gt;plan&lt;/b&gt;" in page
+    assert load(graded / "anna.json")["rubric"][0]["points"] == 2.5
+    before = table.read_bytes()
+    run("marks", graded)
+    assert table.read_bytes() == before
+    excel = text.replace(",", ";").replace("2.5", "2,5").replace("plan", "Pläne")
+    table.write_bytes(excel.encode("cp1252"))
+    run("marks", graded)
+    rows = table_of(graded)
+    assert rows["anna"]["total"] == "5.5" and rows["anna"]["comment"] == "Good <b>Pläne</b>"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("anna,2,1,3,,", "anna,2,1,3,5,", "give a number from 0 to 4"),
+        ("anna,2,1,3,,", "anna,2,1,3,nan,", "give a number from 0 to 4"),
+        ("anna,2,1,3,,", "anna,2,1,3,x,", "has 'x' in the column proof"),
+        ("anna", "Anna", "no report of that student"),
+        ("anna", "../anna", "no report of that student"),
+        ("proof", "prof", "no column proof"),
+    ],
+)
+def test_a_wrong_mark_changes_no_page(graded, old, new, message):
+    table, page = graded / "grades.csv", (graded / "anna.html").read_bytes()
+    table.write_text(table.read_text().replace(old, new, 1))
+    assert message in " ".join(run("marks", graded, code=1).split())
+    assert (graded / "anna.html").read_bytes() == page
+
+
+def test_marks_need_a_report(tmp_path):
+    assert "grade hand-ins first" in run("marks", tmp_path, code=1)
+    (tmp_path / "grades.csv").write_text("student\n")
+    assert "no row with a student" in run("marks", tmp_path, code=1)
+
+
+def test_a_late_hand_in_updates_its_row_alone(graded, tmp_path, course, key, hand_in_of):
+    table = graded / "grades.csv"
+    table.write_text(table.read_text().replace("anna,2,1,3,,,,", "anna,2,1,3,4,,Fine,"))
+    assert "--update" in grade_folder(tmp_path, course, key, code=1)
+    shutil.rmtree(tmp_path / "in")
+    hand_in_of("bo", "Bo B_12_assignsubmission_file_bo")
+    output = grade_folder(tmp_path, course, key, "--update", "--roster", tmp_path / "roster.txt")
+    assert "Bo B_12_assignsubmission_file_bo is graded as the hand-in of bo" in output
+    rows = table_of(graded)
+    assert [rows["anna"][name] for name in ("automatic", "total", "comment")] == ["3", "7", "Fine"]
+    assert [rows["bo"][name] for name in ("automatic", "remarks")] == ["3", ""]
+    shutil.rmtree(tmp_path / "in")
+    folder = hand_in_of("anna")
+    (folder / "scaling.py").write_text("")
+    (folder / "report.md").unlink()
+    grade_folder(tmp_path, course, key, "--update")
+    rows = table_of(graded)
+    assert [rows["anna"][name] for name in ("automatic", "proof", "total")] == ["0", "4", "4"]
+    assert (graded / "bo.md").exists() and not (graded / "anna.md").exists()
+    values = json.loads((graded / "bo.json").read_text()) | {"assignment": "a8"}
+    (graded / "bo.json").write_text(json.dumps(values))
+    assert "grades of a8" in grade_folder(tmp_path, course, key, "--update", code=1)
+
+
+def test_a_forgotten_key_is_noticed(tmp_path, course, hand_in_of):
+    hand_in_of("anna")
+    output = run(
+        *("grade", tmp_path / "in", "-o", tmp_path / "report", "--assignments", course),
+    )
+    assert "check --key and --shared" in output and "Look at the remarks about 1: anna" in output
+    assert "belong to another key" in table_of(tmp_path / "report")["anna"]["remarks"]
+
+
+def test_a_roster_grows_and_has_clear_mistakes(tmp_path, course, key):
+    roster, out = tmp_path / "roster.txt", tmp_path / "out"
+
+    def bundle(text: str, code: int = 0, more: tuple = ("--key", key)) -> str:
+        roster.write_text(text)
+        options = ("-o", out, "--roster", roster, "--assignments", course, *more)
+        return " ".join(run("bundle", "a9", *options, code=code).split())
+
+    assert "1 bundles of a9-scaling, 1 of them new" in bundle("anna\n")
+    first = (out / "anna.zip").read_bytes()
+    assert "2 bundles of a9-scaling, 1 of them new" in bundle("anna\r\n\nbo\nanna\n")
+    assert (out / "anna.zip").read_bytes() == first
+    assert "choose another folder" in bundle("anna\n", 1, ())  # of the practice key
+    assert "holds no student" in bundle("\n", 1)
+    assert "differ only in case" in bundle("anna\nAnna\n", 1)
+    assert "one id on each line" in bundle("id;name\n1;Anna\n", 1)
+
+
 def test_one_bundle_for_everyone_and_the_practice_key(tmp_path, course):
     output = run("bundle", "a9", "-o", tmp_path / "out", "--assignments", course)
     assert "practice key" in output and "--shared" in output
@@ -135,7 +277,7 @@ def test_one_bundle_for_everyone_and_the_practice_key(tmp_path, course):
     )
     assert "practice key" in output
     table = (tmp_path / "report" / "grades.csv").read_text().splitlines()
-    assert table[1:] == ["s1,2,1,3,,", "s2,2,1,3,,"]
+    assert table[1:] == ["s1,2,1,3,,,,", "s2,2,1,3,,,,"]
 
 
 def test_text_of_a_hand_in_is_escaped_in_its_page(tmp_path, course, hand_in):
@@ -231,6 +373,27 @@ def test_gradescope_installs_and_grades(autograder, tmp_path):
     results = run_gradescope(autograder)
     assert [(each["score"], each["max_score"]) for each in results["tests"]] == [(2, 2), (1, 1)]
     assert "s1@uni.edu" in results["output"]
+
+
+def test_gradescope_gets_a_newer_python_than_that_of_its_image(autograder, tmp_path):
+    for name in ("old", "apt-get", "python3.11"):
+        script = '#!/usr/bin/env bash\necho "${0##*/} $@" >> "$AUTOGRADER/log"\n'
+        if name == "old":
+            script += "exit 1\n"
+        if name == "python3.11":
+            script += 'if [ "$2" = venv ]; then mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; fi\n'
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    variables = {"AUTOGRADER": str(autograder), "PYTHON": str(tmp_path / "old")}
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["bash", autograder / "source" / "setup.sh"],
+        env={**os.environ, **variables, "PATH": path},
+        check=True,
+    )
+    log = (autograder / "log").read_text()
+    assert "apt-get install -y python3.11 python3.11-venv" in log
+    assert "python3.11 -m venv" in log and "old -m venv" not in log
 
 
 def test_a_hand_in_is_graded_as_that_of_the_first_user(autograder):

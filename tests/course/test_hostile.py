@@ -11,7 +11,14 @@ import pytest
 
 from nerdrain.course import confine
 from nerdrain.course.grading import grade_all
-from nerdrain.course.handins import LARGEST, HandIn, read_handin, read_handins
+from nerdrain.course.handins import (
+    ABSENT,
+    LARGEST,
+    HandIn,
+    find_student,
+    read_handin,
+    read_handins,
+)
 from nerdrain.course.items import Answer, Item, Verdict
 from nerdrain.course.sandbox import launch
 
@@ -217,13 +224,27 @@ def test_wrong_names_and_notebooks_are_explained(task, launcher, solution):
     assert found.results[0].feedback == "scaling.py is missing."
     found = task.grade(HandIn("s1", {"Scaling.py": solution.encode()}), launcher)
     assert "Scaling.py, which is not read" in found.remarks[0]
+    names = ("submit.py", "tests/test_scaling.py", "scaling_\x1bfinal.py", "report.md")
+    found = task.grade(HandIn("s1", dict.fromkeys(names, b"")), launcher)
+    assert found.remarks[0] == (
+        "scaling.py is missing; the hand-in has scaling_?final.py, which is not read."
+    )
+    assert task.grade(HandIn("s1"), launcher).remarks == ("The hand-in is empty.",)
 
 
 def test_a_hand_in_of_another_student_fails(task, launcher, solution):
     files = {"scaling.py": solution.encode(), "variant.json": task.variant_file("s2")}
     found = task.grade(HandIn("s1", files), launcher)
     assert found.results[0].points == 0
-    assert any("not the file of this student's bundle" in text for text in found.remarks)
+    assert found.remarks[-1] == (
+        "variant.json is not the file of this student's bundle; it is that of s2 for a9."
+    )
+    for text in (b"[]", b'{"student": ["s1"], "assignment": {}}', b'{"student": "<b>"}', b"{"):
+        found = task.grade(HandIn("s1", files | {"variant.json": text}), launcher)
+        assert found.remarks[-1].endswith("of this student's bundle.")
+    text = b'{"student": "s1", "assignment": "a9", "factor": 0}'
+    found = task.grade(HandIn("s1", files | {"variant.json": text}), launcher)
+    assert "constants were changed, or belong to another key" in found.remarks[-1]
 
 
 def zip_of(path: Path, *names: str, mode: int = 0o644) -> Path:
@@ -275,6 +296,64 @@ def test_links_and_pipes_in_folders_are_refused(tmp_path):
     assert "symbolic link" in found["s4"]
     assert "neither a zip file nor a folder" in found["s5"]
     assert "not an id" in found["x_cmd__"]
+
+
+ROSTER = ["anna", "bo", "anna.berg", "s1", "s12"]
+
+
+@pytest.mark.parametrize(
+    ("name", "student"),
+    [
+        ("anna", "anna"),
+        ("berganna_LATE_93842_11873_anna-1", "anna"),
+        ("Anna Berg_123456_assignsubmission_file_ANNA.BERG", "anna.berg"),
+        ("12345-6789 - Bo Ek - Nov 3, 2026 345 PM - bo (2)", "bo"),
+        ("x_s12", "s12"),
+        ("x_s1-2", "s1"),
+        ("johanna", ""),
+        ("x_anna\n", ""),
+        ("anna_LATE", ""),
+        ("", ""),
+    ],
+)
+def test_the_end_of_a_file_name_names_the_student(name, student):
+    assert find_student(name, ROSTER) == student
+    assert find_student(name, []) == ""
+
+
+def test_a_learning_platform_may_rename_hand_ins(tmp_path):
+    (tmp_path / "anna.tar.gz").write_text("no zip file")
+    for name in ("anna.zip", "x_1_anna.zip", "x_2_bo.zip", "cem.zip", "=dan.zip"):
+        zip_of(tmp_path / name, "scaling.py")
+    folder = tmp_path / "Eva Lund_7_assignsubmission_file_"
+    folder.mkdir()
+    zip_of(folder / "eva.zip", "scaling.py")
+    roster = ["bo", "eva", "anna", "fay", "x_dan"]
+    found = read_handins(tmp_path, roster)
+    assert [each.student for each in found] == [*roster, "anna.tar.gz", "anna_2", "cem"]
+    refused = {each.student: each.refused for each in found}
+    assert refused["bo"] == refused["eva"] == refused["anna"] == ""
+    assert refused["fay"] == ABSENT
+    assert refused["anna_2"] == "there is another hand-in of anna."
+    assert refused["anna.tar.gz"] == "anna.tar.gz is neither a zip file nor a folder."
+    assert "end with an id of the roster" in refused["cem"]
+    assert all("scaling.py" in each.files for each in found[:3])
+
+
+def test_no_name_takes_the_place_of_another_student(tmp_path):
+    zip_of(tmp_path / "=dan.zip", "scaling.py")
+    zip_of(tmp_path / "x_dan.zip", "scaling.py")
+    found = {each.student: each for each in read_handins(tmp_path)}
+    assert not found["x_dan"].refused and found["x_dan_2"].refused
+
+
+def test_a_zip_file_alone_in_a_folder_is_the_hand_in(tmp_path):
+    (tmp_path / "s1").mkdir()
+    zip_of(tmp_path / "s1" / "anything.zip", "scaling.py")
+    assert "scaling.py" in read_handin(tmp_path / "s1").files
+    (tmp_path / "s2").mkdir()
+    (tmp_path / "s2" / "a.zip").symlink_to(tmp_path / "s1" / "anything.zip")
+    assert "symbolic link" in read_handin(tmp_path / "s2").refused
 
 
 def test_a_class_with_hostile_hand_ins_loses_nobody(task, solution):
