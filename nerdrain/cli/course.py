@@ -30,6 +30,9 @@ Shared = Annotated[
 Roster = Annotated[
     Path | None, typer.Option("--roster", help="Text file with the id of one student on each line.")
 ]
+Update = Annotated[
+    bool, typer.Option("--update", help="Add to a report. Other rows and points by hand stay.")
+]
 Jobs = Annotated[int, typer.Option(min=1, max=2, help="Hand-ins that are graded side by side.")]
 
 
@@ -91,9 +94,7 @@ def grade(
     ] = None,
     key: KeyFile = None,
     roster: Roster = None,
-    update: Annotated[
-        bool, typer.Option("--update", help="Add to a report. Other rows and points by hand stay.")
-    ] = False,
+    update: Update = False,
     shared: Shared = False,
     jobs: Jobs = 2,
     assignments: Folder = None,
@@ -109,23 +110,10 @@ def grade(
     Example:
     - `nerdrain course grade handins/ --roster students.txt --key key.txt -o report/`
     """
-    from nerdrain.course.handins import ABSENT, read_handins
-    from nerdrain.course.report import TABLE, read_report
-
-    if not update and (report / TABLE).exists():
-        raise NerdrainError(
-            f"{report} holds grades already; choose another folder, or give --update to replace "
-            "the rows of these hand-ins."
-        )
-    earlier = read_report(report) if update else {}
     students = read_roster(roster) if roster else []
     check_students(students)
-    found = [
-        each
-        for each in read_handins(handins, students)
-        if each.refused != ABSENT or each.student not in earlier
-    ]
-    note_renamed(found)
+    earlier = read_earlier(report, update=update)
+    found = find_handins(handins, students, earlier)
     name = assignment or guess_assignment(found)
     task = open_task(name, assignments, read_key(key), shared=shared)
     check_same_assignment(task, earlier, report)
@@ -315,12 +303,37 @@ def write_zip(task: "Task", student: str, folder: Path) -> bool:
     return False
 
 
-def note_renamed(found: "list[HandIn]") -> None:
-    """Print whose hand-in a file is, if it has another name than the student's id."""
+def read_earlier(report: Path, *, update: bool) -> dict[str, Any]:
+    """The reports that an update adds to; without `update`, refuse a folder that has some."""
+    from nerdrain.course.report import TABLE, read_report
+
+    if update:
+        return read_report(report)
+    if (report / TABLE).exists():
+        raise NerdrainError(
+            f"{report} holds grades already; choose another folder, or give --update to replace "
+            "the rows of these hand-ins."
+        )
+    return {}
+
+
+def find_handins(folder: Path, roster: list[str], earlier: dict[str, Any]) -> "list[HandIn]":
+    """Read hand-ins, and print whose they are if they have another name than the id.
+
+    A student of the roster without a new hand-in keeps the earlier report.
+    """
+    from nerdrain.course.handins import ABSENT, read_handins
+
+    found = [
+        each
+        for each in read_handins(folder, roster)
+        if each.refused != ABSENT or each.student not in earlier
+    ]
     for each in found:
         name = each.source
         if name and not each.refused and name not in (each.student, f"{each.student}.zip"):
             say(f"note: {name} is graded as the hand-in of {each.student}.", err=True)
+    return found
 
 
 def check_same_assignment(task: "Task", earlier: dict[str, Any], report: Path) -> None:
