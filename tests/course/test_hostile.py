@@ -298,7 +298,7 @@ def test_links_and_pipes_in_folders_are_refused(tmp_path):
     assert "not an id" in found["x_cmd__"]
 
 
-ROSTER = ["anna", "bo", "anna.berg", "s1", "s12"]
+ROSTER = ["berg", "anna", "bo", "anna.berg", "s1", "s12"]
 
 
 @pytest.mark.parametrize(
