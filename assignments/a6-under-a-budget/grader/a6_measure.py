@@ -17,7 +17,7 @@ from nerdrain.errors import NerdrainError
 from nerdrain.evaluation.complexity import complexity
 from nerdrain.evaluation.metrics import psnr_matlab_y
 from nerdrain.model.network import NeRDRain
-from nerdrain.training.recipes import Recipe, Stage, read_recipe
+from nerdrain.training.recipes import RainStyles, Recipe, Stage, read_recipe
 
 MOST_PARAMETERS = 40_000
 MOST_MACS = 100_000_000
@@ -25,6 +25,16 @@ MOST_MACS = 100_000_000
 MOST_STEPS = 1_000
 MOST_PIXELS = 4_096_000
 """Pixels of all training crops together: 1,000 steps of 4 crops of 32 x 32 pixels."""
+RAIN = {
+    "rain_style": RainStyles(mixed=1.0),
+    "rain_mode": "mixed",
+    "clean_fraction": 0.0,
+    "variety": 0.0,
+}
+"""The training rain, which is the same for everybody.
+
+With heavy additive rain, as in most hidden pairs, the baseline recipe gets all points.
+"""
 LARGEST_FILE = 1_000_000
 """Bytes of the weights' file."""
 PAIRS, SIDE = 12, 128
@@ -87,11 +97,21 @@ def training_pixels(recipe: Recipe) -> int:
     return pixels
 
 
-def find_excess(recipe: Recipe) -> str | None:
-    """A sentence that says which rule or part of the budget a recipe breaks, or None."""
+def find_other_data(recipe: Recipe) -> str | None:
+    """A sentence that says which setting changes the start or the training data, or None."""
     for name in ("init_from", "photos", "pairs"):
         if getattr(recipe, name) is not None:
             return f"{name} must be null: training starts from random weights, on the photographs."
+    for name, value in RAIN.items():
+        if getattr(recipe, name) != value:
+            return f"{name} must stay as in the baseline, because the rain is the same for all."
+    return None
+
+
+def find_excess(recipe: Recipe) -> str | None:
+    """A sentence that says which rule or part of the budget a recipe breaks, or None."""
+    if (problem := find_other_data(recipe)) is not None:
+        return problem
     if recipe.epochs or recipe.max_steps > MOST_STEPS:
         return f"the recipe must have max_steps of at most {MOST_STEPS:,}, and no epochs."
     if (pixels := training_pixels(recipe)) > MOST_PIXELS:

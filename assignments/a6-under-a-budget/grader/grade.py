@@ -82,7 +82,7 @@ def judge_weights(recipe: bytes, weights: bytes, variant: Variant) -> Verdict:
 def judge_gain(recipe: bytes, weights: bytes, variant: Variant) -> Verdict:
     """A quarter of the points for each band that the margin over the baseline reaches."""
     if find_excess(read(recipe)) is not None:
-        return Verdict(0.0, "the gain counts only within the budget.")
+        return Verdict(0.0, "the gain counts only within the budget and the rules.")
     found = _measure(recipe, weights, variant)
     reached = sum(found.margin >= band * SPREAD for band in BANDS)
     text = f"mean gain {found.gain:.2f} dB, margin over the baseline {found.margin:.2f} dB."

@@ -7,7 +7,7 @@ import pytest
 
 from nerdrain import load_model
 from nerdrain.evaluation.complexity import complexity
-from nerdrain.training.recipes import Recipe, Stage, read_recipe
+from nerdrain.training.recipes import RainStyles, Recipe, Stage, read_recipe
 
 RECIPE = "recipe.yaml"
 
@@ -26,8 +26,10 @@ def recipe(folder: Path) -> Recipe:
 
 
 def test_rules(recipe: Recipe, folder: Path) -> None:
-    """Training starts from random weights, on the photographs of the repository."""
+    """Training starts from random weights, on the photographs and the rain of the baseline."""
     assert (recipe.init_from, recipe.photos, recipe.pairs) == (None, None, None)
+    assert (recipe.rain_style, recipe.rain_mode) == (RainStyles(mixed=1.0), "mixed")
+    assert (recipe.clean_fraction, recipe.variety) == (0, 0)
     assert "extends" not in (folder / RECIPE).read_text(encoding="utf-8")
 
 
