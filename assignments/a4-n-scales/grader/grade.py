@@ -166,8 +166,23 @@ def judge_flow(cases: Sequence[Case], answers: Sequence[Answer]) -> Verdict:
         problem = compare_images(answer.value, case.expected, TOLERANCE)
         if problem:
             unets, size = case.call.arguments["config"]["unets"], case.call.arguments["image"].shape
-            return Verdict(0.0, f"unets {unets}, image {size}: {problem}")
+            right = name_right(answer.value, case.expected)
+            return Verdict(0.0, f"unets {unets}, image {size}: {problem}{right}")
     return Verdict(1.0)
+
+
+def name_right(value: object, expected: Mapping[str, list[np.ndarray]]) -> str:
+    """A sentence that names the images that agree, so that a student knows where to look."""
+    if not isinstance(value, dict):
+        return ""
+    right = [
+        f"{name}[{k}]"
+        for name in NAMES
+        if isinstance(value.get(name), list)
+        for k, (image, wanted) in enumerate(zip(value[name], expected[name], strict=False))
+        if not compare(image, wanted, TOLERANCE)
+    ]
+    return f" Right: {', '.join(right)}." if right else " No image is right."
 
 
 def compare_images(
