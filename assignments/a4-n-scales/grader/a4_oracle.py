@@ -177,9 +177,9 @@ def run(
             break
         inr = root / "inrs" / f"s{k + 1}"
         features = up(up(firsts[k][2], inr / "expand" / 0), inr / "expand" / 1)
-        rendered.append(inr_image(features, inr / "decoder", entry.shape[2:]) + entry)
         size = images[k + 1].shape[2:]
         passed = inr_image(features, inr / "decoder", size) + resize(entry, size)
+        rendered.append(F.pixel_unshuffle(passed, 2).unflatten(1, (3, 4)).mean(2))
         entry = images[k + 1] + flow.entry * passed
     lasts = feed_back(root, firsts, config, flow)
     outputs, features = [], None

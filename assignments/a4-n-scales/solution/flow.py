@@ -93,9 +93,9 @@ def encode(
         started.append(scale.encode_first(entry))
         if k < len(inrs):
             features = inrs[k](entry, started[k].latent)
-            rendered.append(inrs[k].decoder(features) + entry)
             size = tuple(images[k + 1].shape[2:])
             passed = inrs[k].decoder(features, size) + resize(entry, images[k + 1])
+            rendered.append(resize(passed, entry))
             entry = images[k + 1] + change["entry"] * passed
     return started, rendered
 

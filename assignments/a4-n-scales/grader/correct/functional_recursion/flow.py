@@ -72,7 +72,7 @@ class Flow:
         features = branch(m, encoded.latent)
         finer = double(m) + branch.decoder(features, tuple(images[k].shape[2:]))
         entry = images[k] + finer * self.factor("entry")
-        return entry, [*started, encoded], [*rendered, m + branch.decoder(features)]
+        return entry, [*started, encoded], [*rendered, half(finer)]
 
     def answer(self, k, started):
         """The latents of scale k, and the last encodings of the scales k to n - 1."""

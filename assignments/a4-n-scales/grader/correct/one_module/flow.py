@@ -70,9 +70,9 @@ class Network(nn.Module):
             if after:
                 e = self.inrs[here](m, first[here].latent)
                 decoder = self.inrs[here].decoder
-                inr.append(decoder(e) + m)
                 size = images[after].shape[-2:]
                 up = decoder(e, size) + F.interpolate(m, size, mode="bilinear")
+                inr.append(F.avg_pool2d(up, 2))
                 entries[after] = images[after] + self.rules.entry * up
         last = self.last_encodings(first)
         outputs, carried = [], 0

@@ -95,11 +95,12 @@ class Many(NeRDRain):
                 entry = image
             else:
                 size = tuple(image.shape[2:])
-                entry = image + self.rules["entry"] * self.render(last, features, entry, size)
+                passed = self.render(last, features, entry, size)
+                rendered[last] = self.resize(passed, tuple(entry.shape[2:]))
+                entry = image + self.rules["entry"] * passed
             started[name] = self.scales[name].encode_first(entry)
             if name in self.inrs:
                 features = self.inrs[name](entry, started[name].latent)
-                rendered[name] = self.render(name, features, entry, tuple(entry.shape[2:]))
                 last = name
         return started, rendered
 
