@@ -23,10 +23,11 @@ from nerdrain.inference.derain import derain
 
 
 def rain_of_kornia(photo: np.ndarray, seed: int) -> np.ndarray:
-    """A photograph ``(H, W, 3)`` with the rain of another project."""
+    """A photograph ``(H, W, 3)`` of bytes with the rain of another project, in [0, 1]."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        rainy = RandomRain(p=1.0)(torch.from_numpy(photo).movedim(-1, 0))
+        clean = torch.from_numpy(photo / np.float32(255)).movedim(-1, 0)
+        rainy = RandomRain(p=1.0)(clean)
     return rainy[0].movedim(0, -1).numpy()
 
 

@@ -7,10 +7,10 @@ result of the whole image: the side of the tiles, which are made equal; the leas
 (RGB); the largest difference of a value of 0 to 255; and the pixels that tiles of a photograph of
 4000x3000 compute more than once, in per cent.
 
-The second table shows the peak memory of one pass, in bytes per pixel and channel of
-`config.width`, and of 12 passes, between which the system's allocator keeps memory. They set `UNIT`
-and `GROWTH` of `nerdrain.inference.derain`. Models without weights have random ones here, so only
-their memory has a meaning.
+The second table shows the peak memory of one pass, in bytes per pixel and hidden channel
+(`config.width` times `config.expansion`), and of 12 passes, between which the system's allocator
+keeps memory. They set `UNIT` and `GROWTH` of `nerdrain.inference.derain`. Models without weights
+have random ones here, so only their memory has a meaning.
 """
 
 import argparse
@@ -68,12 +68,13 @@ def compare_tiles(name: str, tiles: list[int], overlaps: list[int]) -> None:
 
 
 def bytes_per_unit(name: str, side: int) -> tuple[float, float]:
-    """Peak memory of one pass and of 12 passes, in bytes per pixel and channel.
+    """Peak memory of one pass and of 12 passes, in bytes per pixel and hidden channel.
 
     The passes have three shapes, as the tiles of a photograph have.
     """
     device = nerdrain.pick_device()
-    model = NeRDRain(nerdrain.PRESETS[name]).to(device).eval()
+    config = nerdrain.PRESETS[name]
+    model, hidden = NeRDRain(config).to(device).eval(), config.width * config.expansion
     x = torch.rand(1, 3, side, side, device=device)
     peaks = []
     with torch.inference_mode():
@@ -82,7 +83,7 @@ def bytes_per_unit(name: str, side: int) -> tuple[float, float]:
         reset_peak_memory(device)
         for number in range(12):
             model(x[..., : side - number % 3 * 16])
-            peaks.append((peak_memory_mib(device) * 2**20 - before) / side**2 / model.config.width)
+            peaks.append((peak_memory_mib(device) * 2**20 - before) / side**2 / hidden)
     return peaks[0], peaks[-1]
 
 
@@ -99,7 +100,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for name in set(arguments.models) & set(shipped_models()) if arguments.tiles else ():
         compare_tiles(name, arguments.tiles, arguments.overlaps)
-    print("\n| model | side | bytes per pixel and channel | after 12 passes |")
+    print("\n| model | side | bytes per pixel and hidden channel | after 12 passes |")
     print("|---|---|---|---|")
     for name in arguments.models:
         for side in arguments.sides:

@@ -43,8 +43,8 @@ NOTEBOOK_METADATA = {
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 LARGE_PNG = 150_000  # characters: a photograph's figure, which JPEG makes four times smaller
 INSTALL = """\
-# On a machine without the package, such as Colab, this cell installs it with its photographs.
-# Elsewhere it does nothing. (tools/notebooks.py writes this cell.)
+# On a machine without the package, such as Colab, this cell installs it
+# with its photographs. (tools/notebooks.py writes this cell.)
 import importlib.util
 import subprocess
 import sys
@@ -54,14 +54,16 @@ if importlib.util.find_spec("nerdrain") is None:
     repository, tag, clone = {address}, {tag}, "nerdrain-book"
     if not repository:
         raise ModuleNotFoundError(
-            "this kernel has no nerdrain: run `pip install -e .` in a clone of its repository."
+            "this kernel has no nerdrain: "
+            "run `pip install -e .` in a clone of its repository."
         )
     if not Path(clone).exists():
         git = ["git", "clone", "--quiet", "--depth=1", f"--branch={{tag}}"]
         subprocess.run([*git, repository, clone], check=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "-e", clone], check=True)
-    sys.path.insert(0, str(Path(clone).resolve()))  # pip's own entry counts from the next start
+    # pip's own entry counts from the next start.
+    sys.path.insert(0, str(Path(clone).resolve()))
 """
 INTERACTIVE = "An interactive figure: run the cell, or see the built book."
 

@@ -29,9 +29,9 @@ Memory = int | str | None
 Kind = TypeVar("Kind", np.ndarray, Image.Image)
 Progress = Callable[[int, int], object]
 
-#: Bytes that the network needs per pixel and channel of `config.width` at its peak, as measured by
-#: benchmarks/bench_tiles.py. Tiles of 1024 pixels need fewer, tiles of 512 the most.
-UNIT = 140
+#: Bytes that the network needs at its peak per pixel and hidden channel (`config.width` times
+#: `config.expansion`), by benchmarks/bench_tiles.py. Tiles of 512 pixels need the most.
+UNIT = 53
 #: Bytes that blending needs per pixel of a row of tiles: twice three float32 values.
 BAND = 24
 #: Memory of the network and the blending if `max_memory` is None. It does not depend on the machine
@@ -68,9 +68,10 @@ def parse_memory(memory: int | str) -> int:
 def tile_memory(side: int, height: int, width: int, model: nn.Module) -> int:
     """Estimate the bytes that the network and the blending need for tiles of this side.
 
-    The memory of the network grows with its `config.width` (16 if the model has none).
+    The memory of the network grows with its hidden channels (32 if the model has no `config`).
     """
-    channels = getattr(getattr(model, "config", None), "width", 16)
+    config = getattr(model, "config", None)
+    channels = 32 if config is None else config.width * config.expansion
     rows, columns = min(side, round_up(height)), min(side, round_up(width))
     return int(rows * columns * channels * UNIT + rows * width * BAND)
 
