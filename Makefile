@@ -13,6 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ASSETS := _build/assets/.installed
+DEMO := _build/extra/.made
 INDEX := _build/html/index.html
 BUNDLE := _build/nerdrain-book.zip
 
@@ -46,7 +47,13 @@ $(ASSETS): $(INSTALLED) package.json package-lock.json tools/site_assets.py
 	$(BIN)/python tools/site_assets.py
 	@touch $@
 
-book: $(ASSETS)
+# The page "Try it": the shipped model as ONNX, its runtime and its pictures; minutes.
+$(DEMO): $(ASSETS) tools/demo_assets.py book/extra/try-it/worker.js nerdrain/inference/export.py \
+		$(wildcard nerdrain/model/*.py data/checkpoints/nerd-rain-tiny/*.safetensors)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/demo_assets.py
+	@touch $@
+
+book: $(DEMO)
 	$(BIN)/python tools/run_book.py --workers $(WORKERS)
 	$(JUPYTER_BOOK)
 	@$(BIN)/python tools/bundle.py
@@ -75,11 +82,11 @@ nbval: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(NBVAL) notebooks
 
 # No page of an earlier build is reused. The pages show what nbval has just run and compared.
-strict: $(ASSETS) nbval
+strict: $(DEMO) nbval
 	rm -rf _build/html _build/.doctrees _build/jupyter_execute
 	$(JUPYTER_BOOK)
 
-site: $(ASSETS)
+site: $(DEMO)
 	$(BIN)/pytest -n $(WORKERS) tests/book/test_site*.py
 
 lab: $(INSTALLED)

@@ -52,6 +52,22 @@ class _Outputs(nn.Module):
         return tuple(getattr(result, name) for name in self.names)
 
 
+class _Switched(_Outputs):
+    """The same, and the messages of all feedback units are multiplied by a second input."""
+
+    def forward(self, image: Tensor, feedback: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        def multiply(unit: nn.Module, inputs: object, message: Tensor) -> Tensor:
+            return message * feedback
+
+        units = [unit for scale in self.network.feedback.values() for unit in scale]
+        hooks = [unit.register_forward_hook(multiply) for unit in units]
+        try:
+            return super().forward(image)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
 def is_installed() -> bool:
     """Whether the extra `fast` is installed."""
     return all(find_spec(name) is not None for name in PACKAGES)
@@ -66,12 +82,16 @@ def without_feedback(network: NeRDRain) -> NeRDRain:
     return other.eval()
 
 
-def to_onnx(network: NeRDRain, *, every_output: bool = False) -> bytes:
+def to_onnx(
+    network: NeRDRain, *, every_output: bool = False, feedback_switch: bool = False
+) -> bytes:
     """The content of an ONNX file that computes what `network` computes.
 
     Its input `image` is a float32 RGB image (1, 3, H, W) in [0, 1], any H and W from 1 up. Its
     output is `full`; with `every_output` also the others that the network has, by the names of
-    `Derained`. Its metadata name the version of nerdrain, the network's configuration, and the
+    `Derained`. With `feedback_switch` it has a second input `feedback`, a float32 number: 1
+    computes the network, and 0 the network without its feedback units (`without_feedback`). So one
+    file holds the weights of both. Its metadata name the version of nerdrain, the network's configuration, and the
     SHA-256 of weights and configuration that our checkpoints hold.
 
     The weights are rounded to float16. The file is compared with PyTorch on random images.
@@ -88,14 +108,16 @@ def to_onnx(network: NeRDRain, *, every_output: bool = False) -> bytes:
 
     rounded = round_weights(network)
     names = output_names(rounded) if every_output else ["full"]
-    model = _trace(rounded, names)
+    model = _trace(rounded, names, feedback_switch)
     _store_weights_in_half(model)
     _strip(model)
     _add_border(model, names, multiple=padding_multiple(network.config))
     model.producer_name, model.producer_version = "nerdrain", nerdrain.__version__
     helper.set_model_props(model, describe(network))
     content: bytes = model.SerializeToString()
-    check_against(content, rounded, names)
+    check_against(content, rounded, names, {"feedback": 1.0} if feedback_switch else {})
+    if feedback_switch:
+        check_against(content, without_feedback(rounded), names, {"feedback": 0.0})
     return content
 
 
@@ -123,15 +145,18 @@ def output_names(network: NeRDRain) -> list[str]:
     return [name for name in SCALE if getattr(result, name) is not None]
 
 
-def _trace(network: NeRDRain, names: list[str]) -> ModelProto:
+def _trace(network: NeRDRain, names: list[str], feedback_switch: bool) -> ModelProto:
     """The graph of the network on images whose sides are multiples of its padding."""
     multiple = padding_multiple(network.config)
     rows, columns = (torch.export.Dim(name, min=2, max=2**12) for name in ("rows", "columns"))
-    shapes = {"image": {2: multiple * rows, 3: multiple * columns}}
+    shapes: dict[str, Any] = {"image": {2: multiple * rows, 3: multiple * columns}}
     outputs = _Outputs(network, names).eval()
-    example = torch.rand(1, 3, 4 * multiple, 6 * multiple)
+    example: tuple[Tensor, ...] = (torch.rand(1, 3, 4 * multiple, 6 * multiple),)
+    if feedback_switch:
+        outputs = _Switched(network, names).eval()
+        example, shapes["feedback"] = (*example, torch.ones(())), {}
     with _quiet(), torch.no_grad():
-        exported = torch.export.export(outputs, (example,), dynamic_shapes=shapes, strict=False)
+        exported = torch.export.export(outputs, example, dynamic_shapes=shapes, strict=False)
         # Without its optimiser, which takes minutes and drops "+ eps" for eps up to 1e-8.
         program = torch.onnx.export(
             exported,
@@ -139,7 +164,7 @@ def _trace(network: NeRDRain, names: list[str]) -> ModelProto:
             opset_version=OPSET,
             optimize=False,
             verbose=False,
-            input_names=["image"],
+            input_names=list(shapes),
             output_names=names,
         )
     assert program is not None
@@ -233,9 +258,9 @@ def _add_border(model: ModelProto, names: list[str], multiple: int) -> None:
             node("Slice", [f"{name}.padded", "corner", size, "axes"], name),
         ]
     nodes = [*before, *graph.node, *after]
-    del graph.node[:], graph.input[:], graph.output[:]
+    del graph.node[:], graph.output[:]
     graph.node.extend(nodes)
-    graph.input.append(
+    graph.input[0].CopyFrom(
         helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "height", "width"])
     )
     for name in names:
@@ -260,8 +285,10 @@ def describe(network: NeRDRain) -> dict[str, str]:
     }
 
 
-def check_against(content: bytes, network: NeRDRain, names: list[str]) -> None:
-    """Compare an ONNX file with a network on random images.
+def check_against(
+    content: bytes, network: NeRDRain, names: list[str], numbers: dict[str, float] | None = None
+) -> None:
+    """Compare an ONNX file, given `numbers` for its other inputs, with a network on random images.
 
     Raises:
         NerdrainError: They differ by more than `LARGEST_DIFFERENCE`.
@@ -272,11 +299,13 @@ def check_against(content: bytes, network: NeRDRain, names: list[str]) -> None:
     compiled = openvino.compile_model(openvino.Core().read_model(content), "CPU", settings)
     generator = torch.Generator().manual_seed(0)
     outputs = _Outputs(network, names)
+    others = {name: np.array(value, np.float32) for name, value in (numbers or {}).items()}
     for height, width in CHECKED_SIZES:
         x = torch.rand(1, 3, height, width, generator=generator)
         with torch.inference_mode():
             expected = outputs(x)
-        for name, theirs, ours in zip(names, compiled(x.numpy()).values(), expected, strict=True):
+        found = compiled({"image": x.numpy()} | others).values()
+        for name, theirs, ours in zip(names, found, expected, strict=True):
             shapes = tuple(theirs.shape), tuple(ours.shape)
             difference = np.abs(theirs - ours.numpy()).max() if shapes[0] == shapes[1] else np.inf
             if not difference <= LARGEST_DIFFERENCE * max(1.0, float(ours.abs().max())):

@@ -1,0 +1,355 @@
+"use strict";
+
+// The page "Try it". The network runs in a worker, in this page: no photo leaves the reader's
+// machine, and nothing is loaded before a photo is chosen.
+//
+// Scripts, and no fetch: a page that was opened from a disk may load scripts and nothing else. So
+// each part (runtime, glue, wasm, model, and our photos) is a script that calls `nerdrainPart`
+// with its compressed bytes as text.
+
+(() => {
+  const FOLDER = new URL(".", document.currentScript.src).href;
+  const PARTS = ["runtime", "glue", "wasm", "model"];
+  const $ = (id) => document.getElementById(id);
+
+  class Problem extends Error {} // its message is the sentence for the reader
+
+  // ---------------------------------------------------------------- parts
+
+  const arrived = {};
+  const texts = {};
+  window.nerdrainPart = (name, text) => {
+    texts[name] = text;
+  };
+
+  function loadPart(name) {
+    arrived[name] ??= new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = `${FOLDER}${name}.js`;
+      script.onload = () => {
+        resolve(unpack(texts[name]));
+        delete texts[name];
+        script.remove();
+      };
+      script.onerror = () => {
+        delete arrived[name];
+        reject(new Problem(`The file try-it/${name}.js could not be loaded; check your connection and try again.`));
+      };
+      document.head.append(script);
+    });
+    return arrived[name];
+  }
+
+  async function unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).arrayBuffer();
+  }
+
+  // ---------------------------------------------------------------- the worker
+
+  const STOPPED = new Error("stopped");
+  let network; // a promise of {worker, secondsPerPixel}
+  let halt; // the reader's wish to stop the present run: a promise that is only ever rejected
+  let stop = () => {};
+
+  function ask(worker, message) {
+    return new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => (data.error ? reject(explain(data.error)) : resolve(data));
+      worker.onerror = (event) => reject(explain(event.message));
+      worker.postMessage(message);
+    });
+  }
+
+  function explain(reason) {
+    if (/memory|alloc|OOM|abort|out of bounds/i.test(reason))
+      return new Problem("There is not enough memory for this photo; choose a smaller size, or close other pages.");
+    return new Problem(`The network could not run in this browser (${String(reason).slice(0, 120)}).`);
+  }
+
+  async function startNetwork() {
+    if (typeof WebAssembly !== "object" || typeof DecompressionStream !== "function")
+      throw new Problem("This browser is too old to run the network; use one from 2023 or later.");
+    const parts = {};
+    for (const [number, name] of PARTS.entries()) {
+      say(`Loading the network, part ${number + 1} of ${PARTS.length}.`, number / PARTS.length / 4);
+      parts[name] = await loadPart(name);
+    }
+    say("Starting the network.", 0.25);
+    const { runtime, ...rest } = parts;
+    const address = URL.createObjectURL(new Blob([runtime], { type: "text/javascript" }));
+    const worker = new Worker(address);
+    const threads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
+    try {
+      return { worker, ...(await ask(worker, { task: "start", threads, ...rest })) };
+    } catch (problem) {
+      worker.terminate();
+      throw problem;
+    }
+  }
+
+  // After a stop or a problem the next run starts a new worker, from the parts in memory.
+  function dropNetwork() {
+    network?.then(({ worker }) => worker.terminate()).catch(() => {});
+    network = undefined;
+  }
+
+  // One run of the network; the bar moves by the time that a run is expected to take.
+  async function compute(picture, feedback) {
+    halt = new Promise((_, reject) => (stop = () => reject(STOPPED)));
+    halt.catch(() => {});
+    network ??= startNetwork();
+    const started = await Promise.race([network, halt]);
+    const expected = started.secondsPerPixel * picture.width * picture.height;
+    const words = `Removing the rain, about ${Math.max(1, Math.round(expected))} s.`;
+    const begin = performance.now();
+    const timer = setInterval(() => {
+      const done = (performance.now() - begin) / 1000 / expected;
+      say(words, 0.3 + 0.65 * Math.min(done, 1));
+    }, 200);
+    say(words, 0.3);
+    try {
+      const { data: rgba, width, height } = picture;
+      const answer = ask(started.worker, { task: "run", rgba, width, height, feedback });
+      const result = await Promise.race([answer, halt]);
+      started.secondsPerPixel = result.seconds / (width * height);
+      return result;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  // ---------------------------------------------------------------- messages
+
+  function say(words, done) {
+    const status = $("try-status");
+    if (status.textContent !== words) status.textContent = words; // read aloud once
+    const bar = $("try-progress");
+    bar.hidden = done === undefined;
+    if (done !== undefined) bar.value = done;
+  }
+
+  function warn(words) {
+    $("try-problem").textContent = words;
+    $("try-problem").hidden = !words;
+  }
+
+  // Runs one action of the reader; a problem becomes its sentence.
+  const action = (work) => async (...given) => {
+    warn("");
+    try {
+      await work(...given);
+    } catch (problem) {
+      if (problem !== STOPPED) {
+        if (!(problem instanceof Problem)) console.error(problem);
+        warn(problem instanceof Problem ? problem.message : `Something went wrong (${problem.message}).`);
+      }
+      say(problem === STOPPED ? "Stopped." : "");
+      dropNetwork();
+    } finally {
+      setBusy(false);
+    }
+  };
+
+  function setBusy(busy) {
+    $("try-run").disabled = $("try-feedback").disabled = busy;
+    $("try-stop").hidden = !busy;
+  }
+
+  // ---------------------------------------------------------------- the photo
+
+  let photo; // {blob, name}: what the reader chose
+  let clean; // a canvas: the photo at the size at which it is computed
+  let turn = 0; // counts choices, so that a late one does not replace a newer one
+
+  async function decode(blob) {
+    if (!blob.size) throw new Problem("This file is empty; choose a photo.");
+    try {
+      return await createImageBitmap(blob, { imageOrientation: "from-image" });
+    } catch {
+      const kind = blob.type && !blob.type.startsWith("image/") ? "not a photo" : "damaged, too large or not a format that your browser reads";
+      throw new Problem(`This file is ${kind}; choose a JPEG, PNG or WebP photo.`);
+    }
+  }
+
+  async function show() {
+    const mine = ++turn;
+    const bitmap = await decode(photo.blob);
+    if (mine !== turn) return false;
+    const largest = Number($("try-size").value);
+    const factor = Math.min(1, largest / Math.max(bitmap.width, bitmap.height));
+    const [width, height] = [bitmap.width, bitmap.height].map((n) => Math.max(1, Math.round(n * factor)));
+    clean = Object.assign(document.createElement("canvas"), { width, height });
+    const context = clean.getContext("2d", { willReadFrequently: true });
+    context.imageSmoothingQuality = "high";
+    context.drawImage(bitmap, 0, 0, width, height);
+    $("try-scaled").hidden = factor === 1;
+    $("try-scaled").textContent =
+      `Your photo has ${bitmap.width} × ${bitmap.height} pixels. It was scaled down to ${width} × ${height}, to save time and memory.`;
+    bitmap.close();
+    showInput();
+    return true;
+  }
+
+  const slider = (name) => Number($(`try-${name}`).value);
+
+  function showInput() {
+    const before = $("try-before");
+    put(before, clean.getContext("2d").getImageData(0, 0, clean.width, clean.height));
+    if ($("try-rain").checked) {
+      const size = Math.max(clean.width, clean.height) / 512;
+      paintRain(before, { angle: slider("angle"), density: slider("density"), length: slider("length") * size });
+    }
+    $("try-after").hidden = true;
+    $("try-stage").style.setProperty("--at", "100%");
+    $("try-at").hidden = $("try-result").hidden = $("try-inside").hidden = true;
+    $("try-photo").hidden = false;
+  }
+
+  function put(canvas, picture) {
+    canvas.width = picture.width;
+    canvas.height = picture.height;
+    canvas.getContext("2d").putImageData(picture, 0, 0);
+  }
+
+  function input() {
+    const before = $("try-before");
+    return before.getContext("2d").getImageData(0, 0, before.width, before.height);
+  }
+
+  const choose = action(async (blob, name, note = "") => {
+    stop();
+    photo = { blob, name };
+    if (await show()) await removeRain();
+    warn(note);
+  });
+
+  // ---------------------------------------------------------------- the result
+
+  let last; // {rainy, pictures}: the input and the outputs of the last run
+
+  async function removeRain() {
+    const rainy = input();
+    setBusy(true);
+    const { pictures, seconds } = await compute(rainy, 1);
+    last = { rainy, pictures: mapValues(pictures, toImageData) };
+    put($("try-after"), last.pictures.full);
+    $("try-after").hidden = $("try-at").hidden = $("try-result").hidden = $("try-inside").hidden = false;
+    $("try-at").value = 50;
+    $("try-at").dispatchEvent(new Event("input"));
+    lookInside();
+    say(`Done in ${seconds.toFixed(1)} s: ${rainy.width} × ${rainy.height} pixels. Move the line to compare.`);
+  }
+
+  const toImageData = ({ rgba, width, height }) => new ImageData(rgba, width, height);
+  const mapValues = (object, change) =>
+    Object.fromEntries(Object.entries(object).map(([key, value]) => [key, change(value)]));
+
+  // The difference of two pictures of one size, `gain` times as bright, and its largest value.
+  function difference(a, b, gain, signed) {
+    const result = new ImageData(a.width, a.height);
+    let largest = 0;
+    for (let i = 0; i < a.data.length; i++) {
+      const change = a.data[i] - b.data[i];
+      if (i % 4 === 3) result.data[i] = 255;
+      else {
+        largest = Math.max(largest, Math.abs(change));
+        result.data[i] = signed ? gain * Math.max(change, 0) : gain * Math.abs(change);
+      }
+    }
+    return { picture: result, largest };
+  }
+
+  function lookInside() {
+    const { rainy, pictures } = last;
+    const scales = ["quarter", "half", "full", "inr_quarter", "inr_half"];
+    for (const name of scales) {
+      const figure = $(`try-${name}`).parentElement;
+      figure.hidden = !pictures[name];
+      if (pictures[name]) put($(`try-${name}`), pictures[name]);
+    }
+    put($("try-layer"), difference(rainy, pictures.full, 2, true).picture);
+    $("try-without").hidden = $("try-change").hidden = true;
+    $("try-feedback-says").textContent = "";
+  }
+
+  const switchFeedbackOff = action(async () => {
+    setBusy(true);
+    const { pictures } = await compute(last.rainy, 0);
+    const without = toImageData(pictures.full);
+    put($("try-without-picture"), without);
+    const { picture, largest } = difference(last.pictures.full, without, 8, false);
+    put($("try-change-picture"), picture);
+    $("try-without").hidden = $("try-change").hidden = false;
+    $("try-feedback-says").textContent = `Without feedback, a pixel changes by at most ${largest} of 255.`;
+    say("Done: the output without feedback is below.");
+  });
+
+  function download() {
+    $("try-after").toBlob((blob) => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = `${photo.name.replace(/\.[^.]*$/, "") || "photo"}-derained.png`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    });
+  }
+
+  // ---------------------------------------------------------------- what the reader does
+
+  function chooseFrom(files, otherwise) {
+    const images = [...files];
+    if (!images.length) return warn(otherwise);
+    const note = images.length > 1 ? `You gave ${images.length} files; the page took the first one.` : "";
+    return choose(images[0], images[0].name || "photo", note);
+  }
+
+  const chooseSample = action(async (name) => {
+    say("Loading the photo.", 0);
+    const blob = new Blob([await loadPart(name)], { type: "image/jpeg" });
+    await choose(blob, name);
+  });
+
+  const runAgain = action(async () => {
+    await removeRain();
+  });
+
+  function listen() {
+    const box = $("try-it");
+    $("try-file").addEventListener("change", (event) => {
+      chooseFrom(event.target.files, "");
+      event.target.value = ""; // the same file can be chosen again
+    });
+    for (const button of document.querySelectorAll("[data-sample]"))
+      button.addEventListener("click", () => chooseSample(button.dataset.sample));
+    box.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      box.classList.add("over");
+    });
+    box.addEventListener("dragleave", () => box.classList.remove("over"));
+    box.addEventListener("drop", (event) => {
+      event.preventDefault();
+      box.classList.remove("over");
+      chooseFrom(event.dataTransfer.files, "You dropped no file; drop a photo from a folder.");
+    });
+    document.addEventListener("paste", (event) => {
+      if (event.target.closest?.("input, textarea")) return;
+      chooseFrom(event.clipboardData.files, "You pasted no photo; copy a picture first.");
+    });
+    $("try-size").addEventListener("change", action(async () => photo && (await show()) && say("Now remove the rain again.")));
+    for (const name of ["rain", "angle", "density", "length"])
+      $(`try-${name}`).addEventListener("input", () => {
+        stop();
+        for (const output of box.querySelectorAll("output")) output.value = $(output.htmlFor[0]).value;
+        $("try-sliders").hidden = !$("try-rain").checked;
+        if (clean) showInput();
+        say("The photo has changed. Now remove the rain.");
+      });
+    $("try-run").addEventListener("click", runAgain);
+    $("try-stop").addEventListener("click", () => stop());
+    $("try-download").addEventListener("click", download);
+    $("try-feedback").addEventListener("click", switchFeedbackOff);
+  }
+
+  document.addEventListener("DOMContentLoaded", listen);
+})();

@@ -1,0 +1,74 @@
+"use strict";
+
+// Runs the network. tools/demo_assets.py packs this file behind ONNX Runtime's script, and try.js
+// starts both as one classic worker, which also works where the page was opened from a disk.
+
+let session;
+
+async function start({ glue, wasm, model, threads }) {
+  ort.env.wasm.numThreads = threads;
+  ort.env.wasm.wasmBinary = wasm;
+  ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(new Blob([glue], { type: "text/javascript" })) };
+  const options = { executionProviders: ["wasm"], enableCpuMemArena: false, enableMemPattern: false };
+  session = await ort.InferenceSession.create(new Uint8Array(model), options);
+  const side = 128; // a first, small run prepares the code and measures the speed
+  const begin = performance.now();
+  await compute(new Float32Array(3 * side * side).fill(0.5), side, side, 1);
+  return { secondsPerPixel: (performance.now() - begin) / 1000 / side ** 2 };
+}
+
+function compute(planes, width, height, feedback) {
+  return session.run({
+    image: new ort.Tensor("float32", planes, [1, 3, height, width]),
+    feedback: new ort.Tensor("float32", [feedback], []),
+  });
+}
+
+// RGBA bytes to the three planes in [0, 1] that the network reads.
+function toPlanes(rgba) {
+  const size = rgba.length / 4;
+  const planes = new Float32Array(3 * size);
+  for (let i = 0; i < size; i++)
+    for (let c = 0; c < 3; c++) planes[c * size + i] = rgba[4 * i + c] / 255;
+  return planes;
+}
+
+// An output of the network to RGBA bytes, rounded like nerdrain rounds; a grey photo stays grey.
+function toPicture(tensor, grey, alpha) {
+  const [, , height, width] = tensor.dims;
+  const size = width * height;
+  const planes = tensor.data;
+  const rgba = new Uint8ClampedArray(4 * size);
+  const clamped = (x) => Math.min(Math.max(x, 0), 1);
+  for (let i = 0; i < size; i++) {
+    const rgb = [planes[i], planes[size + i], planes[2 * size + i]].map(clamped);
+    if (grey) rgb.fill((rgb[0] + rgb[1] + rgb[2]) / 3);
+    for (let c = 0; c < 3; c++) rgba[4 * i + c] = Math.floor(rgb[c] * 255 + 0.5);
+    rgba[4 * i + 3] = alpha ? alpha[4 * i + 3] : 255;
+  }
+  return { rgba, width, height };
+}
+
+const isGrey = (rgba) => {
+  for (let i = 0; i < rgba.length; i += 4)
+    if (rgba[i] !== rgba[i + 1] || rgba[i] !== rgba[i + 2]) return false;
+  return true;
+};
+
+async function run({ rgba, width, height, feedback }) {
+  const begin = performance.now();
+  const outputs = await compute(toPlanes(rgba), width, height, feedback);
+  const grey = isGrey(rgba);
+  const pictures = {};
+  for (const [name, tensor] of Object.entries(outputs))
+    pictures[name] = toPicture(tensor, grey, name === "full" ? rgba : undefined);
+  return { pictures, seconds: (performance.now() - begin) / 1000 };
+}
+
+self.onmessage = async ({ data }) => {
+  try {
+    self.postMessage(await { start, run }[data.task](data));
+  } catch (error) {
+    self.postMessage({ error: String(error?.message ?? error) });
+  }
+};
