@@ -7,8 +7,8 @@ let session;
 
 async function start({ glue, wasm, model, threads }) {
   ort.env.wasm.numThreads = threads;
-  ort.env.wasm.wasmBinary = wasm;
-  ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(new Blob([glue], { type: "text/javascript" })) };
+  const address = (bytes, type) => URL.createObjectURL(new Blob([bytes], { type }));
+  ort.env.wasm.wasmPaths = { mjs: address(glue, "text/javascript"), wasm: address(wasm, "application/wasm") };
   const options = { executionProviders: ["wasm"], enableCpuMemArena: false, enableMemPattern: false };
   session = await ort.InferenceSession.create(new Uint8Array(model), options);
   const side = 128; // a first, small run prepares the code and measures the speed
