@@ -91,8 +91,8 @@ def to_onnx(
     output is `full`; with `every_output` also the others that the network has, by the names of
     `Derained`. With `feedback_switch` it has a second input `feedback`, a float32 number: 1
     computes the network, and 0 the network without its feedback units (`without_feedback`). So one
-    file holds the weights of both. Its metadata name the version of nerdrain, the network's configuration, and the
-    SHA-256 of weights and configuration that our checkpoints hold.
+    file holds the weights of both. Its metadata name the version of nerdrain, the network's
+    configuration, and the SHA-256 of weights and configuration that our checkpoints hold.
 
     The weights are rounded to float16. The file is compared with PyTorch on random images.
 

@@ -5,29 +5,21 @@ machine, and is skipped where there is none (unless NERDRAIN_REQUIRE_BROWSER is 
 CI runs). A page is loaded once, and all checks look at that one.
 """
 
-import functools
 import html
-import http.server
 import json
-import os
-import shutil
 import subprocess
 import sys
-import threading
 import traceback
 from itertools import pairwise
-from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from site_help import AXE, ROOT, SITE, Visit, unavailable
 
 import nerdrain
 
-ROOT = Path(__file__).resolve().parents[2]
-SITE = Path(os.environ.get("NERDRAIN_SITE", ROOT / "_build" / "html")).resolve()
 REPOSITORY = "https://github.com/someone/nerdrain"
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"  # for these tests alone: no page has it
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
@@ -46,24 +38,6 @@ def sliders_of(page: str) -> int:
 
 
 WITH_SLIDER = [page for page in PAGES if sliders_of(page)]
-
-BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
-BROWSER_PATHS = [
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "C:/Program Files/Google/Chrome/Application/chrome.exe",
-    "C:/Program Files (x86)/Google/Chrome/Application/chrome.exe",
-]
-FLAGS = [
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # there is no network
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 # [address, loaded width, alternative text] of each picture in the text.
 PICTURES = """() => [...document.querySelectorAll('main img')]
@@ -104,12 +78,6 @@ FEWER_WORDS_OF_CODE = """() => {
         pre.innerHTML = copy.innerHTML;
     }
 }"""
-VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
-    .flatMap(({id, nodes}) => nodes.map(node => [id, node.target.join(' '), node.html]))"""
-
-TWO_FRAMES = """() => new Promise(
-    done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"""
-
 # The pictures a reader sees, in the order of the page.
 VISIBLE_PICTURES = """() => [...document.querySelectorAll('main img')]
     .filter(image => image.checkVisibility()).map(image => image.currentSrc)"""
@@ -124,98 +92,6 @@ ARRIVED = """([number, value]) => {
 }"""
 
 SCREENS = [("light", 1440), ("dark", 390), ("light", 390), ("dark", 1440)]
-
-
-def unavailable(reason):
-    if os.environ.get("NERDRAIN_REQUIRE_BROWSER"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def address():
-    """Serve the built site on this machine alone."""
-    if "book/index.html" not in PAGES:
-        unavailable("there is no built book: run `make site`")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(SITE))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def context():
-    """A browser that knows no host but this one, and keeps the files that all pages load."""
-    from playwright.sync_api import sync_playwright
-
-    found = [shutil.which(name) for name in BROWSERS]
-    found += [path for path in BROWSER_PATHS if Path(path).exists()]
-    executable = next((path for path in found if path), None)
-    if executable is None:
-        unavailable("there is no Chromium or Chrome on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(120_000)  # a busy machine is no failure
-        yield context
-        browser.close()
-
-
-class Visit:
-    """A page with a record of everything that went wrong on it."""
-
-    def __init__(self, context, home):
-        self.faults = []
-        self.home = home
-        self.page = context.new_page()
-        self.page.on("request", self._request)
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.faults.append(f"script error: {error}"))
-        self.page.on("requestfailed", lambda r: self.faults.append(f"request failed: {r.url}"))
-        self.page.on("response", self._response)
-
-    def _request(self, request):
-        if not request.url.startswith((self.home, "data:", "blob:")):
-            self.faults.append(f"another host asked for: {request.url}")
-
-    def _console(self, message):
-        if message.type == "error":
-            self.faults.append(f"console: {message.text}")
-
-    def _response(self, response):
-        if response.status >= 400:
-            self.faults.append(f"{response.status}: {response.url}")
-
-    def open(self, url):
-        self.page.goto(url)
-        if self.page.locator(".math").count():  # MathJax is done when its promise is
-            self.page.evaluate("() => window.MathJax.startup.promise.then(() => null)")
-        if self.page.locator('script[type*="jupyter.widget-view"]').count():
-            self.page.wait_for_selector(".jupyter-widgets")
-            self.page.wait_for_load_state("networkidle")
-        return self.page
-
-    def show(self, scheme, width):
-        """Change the screen, and wait until the page has followed."""
-        self.page.emulate_media(color_scheme=scheme)
-        self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.evaluate(TWO_FRAMES)
-        return self.page
-
-    def violations(self):
-        """What axe finds, once the page has settled: the theme answers a new width after 300 ms."""
-        for wait in (0, 1000):
-            self.page.wait_for_timeout(wait)
-            found = self.page.evaluate(VIOLATIONS)
-            if not found:
-                break
-        return found
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,288 @@
+"""The page "Try it" in a real browser: the network, every kind of photo, keyboard, disk, memory.
+
+`make site` opens what `make book` or `make strict` built. A page loads the network once, and
+several photos go through it. The expected pictures come from PyTorch, with the same shipped model.
+"""
+
+import base64
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from site_help import AXE, SITE, Visit, serve, unavailable
+
+import nerdrain
+from nerdrain.data.photos import load_photo
+from nerdrain.data.rain import add_rain
+from nerdrain.evaluation.metrics import psnr, to_uint8
+from nerdrain.inference.export import without_feedback
+
+PAGE = "book/try.html"
+PARTS = ("runtime", "glue", "wasm", "model")
+SETTLED = """() => document.querySelector('#try-status').textContent.startsWith('Done')
+    || !document.querySelector('#try-problem').hidden"""
+PICTURE = "id => document.getElementById(id).toDataURL('image/png').split(',')[1]"
+ISOLATED = (
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Embedder-Policy", "require-corp"),
+)
+# A machine whose memory is full: the first script of a worker can reserve no more.
+NO_MEMORY = """const Before = Blob;
+window.Blob = class extends Before {
+    constructor(parts, options) {
+        const full = 'WebAssembly.Memory.prototype.grow = () => { throw new RangeError("full"); };';
+        super(String(options?.type) === 'text/javascript' ? [full, ...parts] : parts, options);
+    }
+};"""
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def rainy(height: int, width: int) -> np.ndarray:
+    """A test photograph in heavy rain, cropped."""
+    photo = load_photo("horse")[40 : 40 + height, 30 : 30 + width]
+    return to_uint8(add_rain(photo, "heavy", 3)[0])
+
+
+class Demo(Visit):
+    """A visit to the page, with what a reader does there."""
+
+    def give(self, content: bytes, name="photo.png", kind="image/png"):
+        """Choose a file, and wait for the result or for the sentence about the problem."""
+        self.page.evaluate("() => { document.querySelector('#try-status').textContent = ''; }")
+        file = {"name": name, "mimeType": kind, "buffer": content}
+        self.page.set_input_files("#try-file", file)
+        self.page.wait_for_function(SETTLED)
+        return self.problem
+
+    @property
+    def problem(self) -> str:
+        return self.page.locator("#try-problem").text_content()
+
+    def picture(self, name="try-after") -> np.ndarray:
+        content = base64.b64decode(self.page.evaluate(PICTURE, name))
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGBA"))
+
+    def derained(self, image: Image.Image, kind="PNG", **options) -> np.ndarray:
+        assert self.give(encoded(image, kind, **options), f"photo.{kind}") == ""
+        return self.picture()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return nerdrain.load_model("nerd-rain-tiny")
+
+
+@pytest.fixture(scope="module")
+def demo(context, address):
+    """One page for many photos; the network is loaded by the first one."""
+    if not (SITE / PAGE).is_file():
+        unavailable("the built book has no page Try it: run `make book`")
+    visit = Demo(context, address)
+    visit.open(address + PAGE)
+    yield visit
+    visit.page.close()
+
+
+def assert_equal(found: np.ndarray, photo: np.ndarray, network) -> None:
+    """The page's picture is PyTorch's, within 2 of 255 everywhere and 60 dB overall."""
+    expected = nerdrain.derain(photo, network)
+    difference = np.abs(found[..., :3].astype(int) - expected.astype(int))
+    assert difference.max() <= 2
+    assert psnr(found[..., :3], expected) >= 60
+
+
+def test_nothing_is_loaded_before_the_first_click(context, address):
+    visit, asked = Demo(context, address), []
+    visit.page.on("request", lambda request: asked.append(request.url))
+    visit.open(address + PAGE)
+    visit.page.wait_for_load_state("networkidle")
+    named = {Path(url).name for url in asked if "/try-it/" in url}
+    assert "try.js" in named  # the record works
+    assert named & {f"{part}.js" for part in PARTS} == set()
+    assert visit.faults == []
+    visit.page.close()
+
+
+def test_a_reader_loads_at_most_6_mb():
+    if not (SITE / PAGE).is_file():
+        unavailable("the built book has no page Try it: run `make book`")
+    files = [path for path in (SITE / "try-it").iterdir() if path.suffix in {".js", ".css"}]
+    sizes = {path.name: len(gzip.compress(path.read_bytes(), 6)) for path in files}
+    assert {f"{part}.js" for part in PARTS} <= sizes.keys()
+    assert sum(sizes.values()) <= 6e6, sizes
+
+
+def test_equals_pytorch(demo, model):
+    photo = rainy(187, 250)
+    assert_equal(demo.derained(Image.fromarray(photo)), photo, model)
+
+
+def test_other_sizes_and_kinds(demo, model):
+    dot = np.array([[[200, 10, 30]]], np.uint8)
+    assert_equal(demo.derained(Image.fromarray(dot)), dot, model)
+
+    photo = rainy(48, 61)
+    grey = Image.fromarray(photo).convert("L")
+    found = demo.derained(grey)
+    expected = nerdrain.derain(np.asarray(grey), model)
+    assert np.abs(found[..., :3].astype(int) - expected[..., None]).max() <= 2
+
+    alpha = np.full((48, 61), 255, np.uint8)
+    alpha[:, :30] = 128
+    see_through = Image.fromarray(np.dstack([photo, alpha]), "RGBA")
+    assert np.array_equal(demo.derained(see_through)[..., 3], alpha)
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: the file's left is the picture's top
+    turned = demo.derained(Image.fromarray(photo), "JPEG", exif=exif, quality=100, subsampling=0)
+    assert turned.shape[:2] == (61, 48)
+    upright = np.rot90(photo, -1).astype(int)
+    assert np.abs(turned[..., :3] - upright).mean() < 30  # it is this photo, this way up
+
+
+def test_large_photos_are_scaled_down_with_a_word(demo):
+    demo.page.select_option("#try-size", "512")
+    large = Image.fromarray(rainy(300, 400)).resize((4000, 3000))
+    assert demo.derained(large, "JPEG").shape == (384, 512, 4)
+    words = demo.page.locator("#try-scaled").text_content()
+    assert "4000 × 3000 pixels" in words and "512 × 384" in words
+    demo.page.select_option("#try-size", "768")
+
+
+def test_memory_at_512(demo):
+    """The page's process, all of it; WebAssembly never gives memory back, so this is its peak."""
+    demo.derained(Image.fromarray(rainy(400, 512)).resize((512, 512)))
+    children = psutil.Process().children(recursive=True)
+    pages = [p for p in children if any("--type=renderer" in word for word in p.cmdline())]
+    assert pages
+    assert max(page.memory_info().rss for page in pages) < 500e6
+
+
+def test_look_inside(demo, model):
+    photo = rainy(64, 96)
+    full = demo.derained(Image.fromarray(photo))
+    shapes = {name: demo.picture(f"try-{name}").shape[:2] for name in ("full", "half", "quarter")}
+    shapes |= {name: demo.picture(f"try-{name}").shape[:2] for name in ("inr_half", "inr_quarter")}
+    assert shapes == {
+        "full": (64, 96),
+        "half": (32, 48),
+        "quarter": (16, 24),
+        "inr_half": (32, 48),
+        "inr_quarter": (16, 24),
+    }
+    removed = np.clip(2 * (photo.astype(int) - full[..., :3]), 0, 255)
+    assert np.array_equal(demo.picture("try-layer")[..., :3], removed)
+
+    demo.page.click("#try-feedback")
+    demo.page.wait_for_selector("#try-change:visible")
+    assert_equal(demo.picture("try-without-picture"), photo, without_feedback(model))
+
+
+def test_painted_rain_is_removed_too(demo):
+    demo.give(encoded(Image.fromarray(to_uint8(load_photo("horse")[:96, :128]))))
+    dry = demo.picture("try-before")
+    demo.page.check("#try-rain")
+    demo.page.locator("#try-density").fill("60")
+    wet = demo.picture("try-before")
+    assert (wet[..., :3].astype(int) - dry[..., :3]).min() >= 0 and wet.mean() > dry.mean() + 3
+    demo.page.click("#try-run")
+    demo.page.wait_for_selector("#try-result:visible")
+    demo.page.uncheck("#try-rain")
+    assert np.array_equal(demo.picture("try-before"), dry)
+
+
+def test_wrong_files_give_one_sentence(demo):
+    for content, kind, words in [
+        (b"", "image/png", "This file is empty"),
+        (b"a letter", "text/plain", "This file is not a photo"),
+        (encoded(Image.new("RGB", (9, 9)))[:40], "image/png", "This file is damaged"),
+    ]:
+        problem = demo.give(content, "a.bin", kind)
+        assert problem.startswith(words) and problem.endswith(".") and problem.count(". ") == 0
+    assert demo.derained(Image.new("RGB", (20, 16))).shape == (16, 20, 4)  # and it goes on
+
+
+def test_by_keyboard_and_for_screen_readers(demo):
+    """A sample by the Enter key, the line by arrow keys, what is read aloud, and axe."""
+    opened = demo.page
+    opened.select_option("#try-size", "512")
+    opened.evaluate("() => { document.querySelector('#try-status').textContent = ''; }")
+    opened.locator("[data-sample=kingfisher]").focus()
+    opened.keyboard.press("Enter")
+    opened.wait_for_function(SETTLED)
+    assert demo.problem == ""
+    assert opened.locator("#try-status").get_attribute("role") == "status"
+    assert opened.locator("#try-problem").get_attribute("role") == "alert"
+    opened.locator("#try-at").focus()
+    opened.keyboard.press("End")
+    opened.keyboard.press("ArrowLeft")
+    at = "() => document.querySelector('#try-stage').style.getPropertyValue('--at')"
+    assert opened.evaluate(at) == "99%"
+    with opened.expect_download() as download:
+        opened.locator("#try-download").press("Enter")
+    assert download.value.suggested_filename == "kingfisher-derained.png"
+    if not AXE.is_file():
+        unavailable("there is no axe-core: run `python tools/site_assets.py`")
+    opened.evaluate(AXE.read_text(encoding="utf-8"))
+    for scheme, width in [("light", 1440), ("dark", 390)]:
+        demo.show(scheme, width)
+        assert opened.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert demo.violations() == [], (scheme, width)
+    assert demo.faults == []
+
+
+def check_elsewhere(visit, url, model):
+    """The page at another place derains a small photo."""
+    photo = rainy(32, 48)
+    visit.open(url)
+    assert_equal(visit.derained(Image.fromarray(photo)), photo, model)
+    assert visit.faults == []
+    visit.page.close()
+
+
+def test_from_disk(context, demo, model):
+    visit = Demo(context, SITE.as_uri())
+    check_elsewhere(visit, (SITE / PAGE).as_uri(), model)
+
+
+def test_at_a_sub_path_with_threads(context, demo, model, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "book").symlink_to(SITE, target_is_directory=True)
+    with serve(tmp_path, ISOLATED) as place:
+        visit = Demo(context, place)
+        visit.open(f"{place}a/book/{PAGE}")
+        assert visit.page.evaluate("() => self.crossOriginIsolated")
+        check_elsewhere(visit, f"{place}a/book/{PAGE}", model)
+
+
+def test_too_little_memory_is_one_sentence(context, demo, address):
+    visit = Demo(context, address)
+    visit.page.add_init_script(NO_MEMORY)
+    visit.open(address + PAGE)
+    problem = visit.give(encoded(Image.new("RGB", (20, 16))))
+    assert problem.startswith("There is not enough memory for this photo")
+    visit.page.close()
+
+
+def test_a_visitor_comes_from_the_front_page(context, address):
+    visit = Demo(context, address)
+    opened = visit.open(address)
+    opened.wait_for_url("**/book/index.html")
+    line = opened.locator(".before-after")
+    line.locator("input").focus()
+    opened.keyboard.press("Home")
+    assert line.evaluate("box => box.style.getPropertyValue('--at')") == "0%"
+    opened.click("text=Try it on your own photo")
+    opened.wait_for_url("**/book/try.html")
+    assert opened.locator("label[for=try-file]").is_visible()
+    assert visit.faults == []
+    visit.page.close()
