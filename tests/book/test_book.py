@@ -182,6 +182,12 @@ def test_chapter_is_listed_under_its_number_and_heading(entry):
     assert entry["title"] == f"{number}. {heading}"
 
 
+def test_the_front_page_lists_every_chapter_with_a_line():
+    front = page("index").partition("## Chapters\n")[2].partition("\n## ")[0]
+    found = re.findall(r"^- \[(.+?)\]\(\.\./(notebooks/\w+)\.ipynb\)\. \S.+\.$", front, flags=re.M)
+    assert found == [(c["title"], c["file"]) for c in LISTED if c["file"].startswith("notebooks/")]
+
+
 def test_glossary_says_where_each_word_is_met():
     for word, text in terms().items():
         assert re.search(r"[Cc]hapter|\{py:", text), f"{word}: link to a chapter or to code"

@@ -1,5 +1,6 @@
 """export.py and engine.py: an ONNX file computes what PyTorch computes, at every size."""
 
+import numpy as np
 import onnx
 import onnxruntime
 import openvino
@@ -80,6 +81,18 @@ def test_weights_are_float16_and_nothing_names_this_machine(network, content):
         info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
         for info in onnx.shape_inference.infer_shapes(model).graph.value_info
     )
+
+
+def test_one_file_computes_with_and_without_feedback(network):
+    content = export.to_onnx(network, feedback_switch=True)
+    session, x = onnxruntime.InferenceSession(content), image(24, 33)
+    found = []
+    for switch, expected in ((1.0, network), (0.0, export.without_feedback(network))):
+        number = np.array(switch, np.float32)
+        found.append(session.run(["full"], {"image": x.numpy(), "feedback": number})[0])
+        with torch.inference_mode():
+            assert abs(torch.from_numpy(found[-1]) - expected(x).full).max() < 1 / 255
+    assert abs(found[0] - found[1]).max() > 1e-4
 
 
 def test_a_lost_eps_is_noticed(network, content):

@@ -202,6 +202,7 @@
     }
     $("try-after").hidden = true;
     $("try-stage").style.setProperty("--at", "100%");
+    $("try-stage").style.maxWidth = `${(80 * clean.width) / clean.height}vh`; // a tall photo fits the screen
     $("try-at").hidden = $("try-result").hidden = $("try-inside").hidden = true;
     $("try-photo").hidden = false;
   }
