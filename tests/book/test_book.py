@@ -184,7 +184,7 @@ def test_chapter_is_listed_under_its_number_and_heading(entry):
 
 def test_the_front_page_lists_every_chapter_with_a_line():
     front = page("index").partition("## Chapters\n")[2].partition("\n## ")[0]
-    found = re.findall(r"^- \[(.+?)\]\(\.\./(notebooks/\w+)\.ipynb\)\. \S.+\.$", front, flags=re.M)
+    found = re.findall(r"^- \[(.+?)\]\(\.\./(notebooks/\w+)\.ipynb\): \S.+$", front, flags=re.M)
     assert found == [(c["title"], c["file"]) for c in LISTED if c["file"].startswith("notebooks/")]
 
 
