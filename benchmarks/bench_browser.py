@@ -110,7 +110,7 @@ def main() -> int:
         page.set_default_timeout(600_000)
         page.goto((options.site / "book" / "try.html").resolve().as_uri())
         times = measure(page, options.repeats)
-        memory = page_process().memory_info().rss
+        memory = page_process().memory_full_info().uss
         browser.close()
     for name, values in times.items():
         listed = ", ".join(f"{value:.2f}" for value in values)
