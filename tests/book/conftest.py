@@ -1,10 +1,7 @@
 """The built site on a server, and a browser, for all tests of the site."""
 
-import shutil
-from pathlib import Path
-
 import pytest
-from site_help import BROWSER_PATHS, BROWSERS, FLAGS, SITE, serve, unavailable
+from site_help import FLAGS, SITE, find_browser, serve, unavailable
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +18,7 @@ def context():
     """A browser that knows no host but this one, and keeps the files that all pages load."""
     from playwright.sync_api import sync_playwright
 
-    found = [shutil.which(name) for name in BROWSERS]
-    found += [path for path in BROWSER_PATHS if Path(path).exists()]
-    executable = next((path for path in found if path), None)
-    if executable is None:
-        unavailable("there is no Chromium or Chrome on this machine")
+    executable = find_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         context = browser.new_context(viewport={"width": 1280, "height": 900})

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import shutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,16 @@ def unavailable(reason):
     if os.environ.get("NERDRAIN_REQUIRE_BROWSER"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def find_browser() -> str:
+    """The path of a Chromium or Chrome on this machine."""
+    found = [shutil.which(name) for name in BROWSERS]
+    found += [path for path in BROWSER_PATHS if Path(path).exists()]
+    executable = next((path for path in found if path), None)
+    if executable is None:
+        unavailable("there is no Chromium or Chrome on this machine")
+    return executable
 
 
 @contextmanager
