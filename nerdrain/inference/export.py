@@ -55,6 +55,8 @@ class _Outputs(nn.Module):
 class _Switched(_Outputs):
     """The same, and the messages of all feedback units are multiplied by a second input."""
 
+    network: NeRDRain
+
     def forward(self, image: Tensor, feedback: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         def multiply(unit: nn.Module, inputs: object, message: Tensor) -> Tensor:
             return message * feedback
@@ -258,11 +260,12 @@ def _add_border(model: ModelProto, names: list[str], multiple: int) -> None:
             node("Slice", [f"{name}.padded", "corner", size, "axes"], name),
         ]
     nodes = [*before, *graph.node, *after]
-    del graph.node[:], graph.output[:]
+    sides: list[str] = ["height", "width"]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, *sides])
+    inputs = [image, *copy.deepcopy(graph.input[1:])]
+    del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
-    graph.input[0].CopyFrom(
-        helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "height", "width"])
-    )
+    graph.input.extend(inputs)
     for name in names:
         sides = [f"{name}_height", f"{name}_width"] if SCALE[name] > 1 else ["height", "width"]
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, *sides]))

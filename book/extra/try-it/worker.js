@@ -42,11 +42,13 @@ function toPicture(tensor, grey, alpha) {
   const size = width * height;
   const planes = tensor.data;
   const rgba = new Uint8ClampedArray(4 * size);
-  const clamped = (x) => Math.min(Math.max(x, 0), 1);
+  const part = (at) => Math.min(Math.max(planes[at], 0), 1) * 255 + 0.5;
   for (let i = 0; i < size; i++) {
-    const rgb = [planes[i], planes[size + i], planes[2 * size + i]].map(clamped);
-    if (grey) rgb.fill((rgb[0] + rgb[1] + rgb[2]) / 3);
-    for (let c = 0; c < 3; c++) rgba[4 * i + c] = Math.floor(rgb[c] * 255 + 0.5);
+    const red = part(i), green = part(size + i), blue = part(2 * size + i);
+    const mean = (red + green + blue) / 3;
+    rgba[4 * i] = Math.floor(grey ? mean : red);
+    rgba[4 * i + 1] = Math.floor(grey ? mean : green);
+    rgba[4 * i + 2] = Math.floor(grey ? mean : blue);
     rgba[4 * i + 3] = alpha ? alpha[4 * i + 3] : 255;
   }
   return { rgba, width, height };
