@@ -301,8 +301,7 @@ def test_too_little_memory_is_one_sentence(context, demo, address):
 
 def test_a_visitor_comes_from_the_front_page(context, address):
     visit = Demo(context, address)
-    opened = visit.open(address)
-    opened.wait_for_url("**/book/index.html")
+    opened = visit.open(f"{address}book/index.html")
     line = opened.locator(".before-after")
     line.locator("input").focus()
     opened.keyboard.press("Home")
