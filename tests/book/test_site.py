@@ -106,6 +106,7 @@ def addressed(tmp_path_factory):
     elsewhere = {"nerdrain_api", "nerdrain_cache"}
     options["extensions"] = [name for name in options["extensions"] if name not in elsewhere]
     options.pop("default_role", None)
+    options.pop("html_extra_path", None)
     settings["execute"] = {"execute_notebooks": "off"}
     settings["bibtex_bibfiles"] = [str(ROOT / "book" / "references.bib")]
     settings.pop("html", None)
