@@ -138,7 +138,7 @@ def test_bad_options(tmp_path, model, fails_in_a_sentence, fails, photo):
     assert "at least 16 pixels, not 7" in fails_in_a_sentence(*arguments, model, "--tile", 7)
     for options, problem in (
         (("--tile", 32), "tiles of 32 pixels cannot overlap by 32"),
-        (("--overlap", 999), "tiles of 1600 pixels cannot overlap by 1008"),
+        (("--overlap", 999), "tiles of 1584 pixels cannot overlap by 1008"),
     ):
         text = fails_in_a_sentence(*arguments, model, *options)
         assert problem in text and "give tiles of at least" in text
