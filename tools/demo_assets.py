@@ -39,7 +39,7 @@ SAMPLES = (
     ("horse", "horse", "heavy", 3),
     ("dry", "neuschwanstein-castle", None, 0),
 )
-THUMBNAIL = (480, 360)
+LARGEST = (480, 400)  # pixels of a sample, which keeps all that a reader loads below 6 MB
 FRONT = "kingfisher"
 
 
@@ -62,26 +62,24 @@ def runtime_parts() -> dict[str, bytes]:
     }
 
 
-def to_jpeg(picture: np.ndarray | Image.Image, quality: int = 92) -> bytes:
-    """A picture in [0, 1], or one of Pillow, as JPEG."""
-    if isinstance(picture, np.ndarray):
-        picture = Image.fromarray(to_uint8(picture))
+def to_jpeg(picture: Image.Image, quality: int) -> bytes:
+    """A picture as JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=quality)
     return buffer.getvalue()
 
 
 def write_pictures(model: NeRDRain) -> None:
-    """Write the photographs to choose from, their thumbnails, and the pair of the front page."""
+    """Write the photographs to choose from, and the pair of the front page."""
     for name, photo, style, seed in SAMPLES:
-        picture = load_photo(photo)
+        small = Image.fromarray(load_photo(photo))
+        small.thumbnail(LARGEST)
+        picture = np.asarray(small)
         if style is not None:
-            picture = add_rain(picture, style, seed)[0]
-        content = to_jpeg(picture)
+            picture = to_uint8(add_rain(picture, style, seed)[0])
+        content = to_jpeg(Image.fromarray(picture), 80)
         write_part(name, content)
-        small = Image.open(io.BytesIO(content))
-        small.thumbnail(THUMBNAIL)
-        (TARGET / f"{name}.jpg").write_bytes(to_jpeg(small, 80))
+        (TARGET / f"{name}.jpg").write_bytes(content)
     rainy = to_uint8(add_rain(load_photo(FRONT), "light", 1)[0])
     (TARGET / "front-rainy.jpg").write_bytes(to_jpeg(Image.fromarray(rainy), 88))
     (TARGET / "front-derained.jpg").write_bytes(to_jpeg(Image.fromarray(derain(rainy, model)), 88))

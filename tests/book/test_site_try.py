@@ -144,9 +144,11 @@ def test_other_sizes_and_kinds(demo, model):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: the file's left is the picture's top
     turned = demo.derained(Image.fromarray(photo), "JPEG", exif=exif, quality=100, subsampling=0)
-    assert turned.shape[:2] == (61, 48)
-    upright = np.rot90(photo, -1).astype(int)
-    assert np.abs(turned[..., :3] - upright).mean() < 30  # it is this photo, this way up
+    upright = nerdrain.derain(np.ascontiguousarray(np.rot90(photo, -1)), model)
+    assert turned.shape[:2] == upright.shape[:2] == (61, 48)
+    assert (
+        np.abs(turned[..., :3].astype(int) - upright).mean() < 4
+    )  # JPEG changed the input a little
 
 
 def test_large_photos_are_scaled_down_with_a_word(demo):
