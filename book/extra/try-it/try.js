@@ -221,7 +221,10 @@
   const choose = action(async (blob, name, note = "") => {
     stop();
     photo = { blob, name };
-    if (await show()) await removeRain();
+    if (await show()) {
+      $("try-status").scrollIntoView(); // on a small screen the photo is below the samples
+      await removeRain();
+    }
     warn(note);
   });
 
@@ -276,14 +279,15 @@
 
   const switchFeedbackOff = action(async () => {
     setBusy(true);
+    $("try-feedback-says").textContent = "The network runs without feedback.";
     const { pictures } = await compute(last.rainy, 0);
     const without = toImageData(pictures.full);
     put($("try-without-picture"), without);
     const { picture, largest } = difference(last.pictures.full, without, 8, false);
     put($("try-change-picture"), picture);
     $("try-without").hidden = $("try-change").hidden = false;
-    $("try-feedback-says").textContent = `Without feedback, a pixel changes by at most ${largest} of 255.`;
-    say("Done: the output without feedback is below.");
+    $("try-feedback-says").textContent = `Without feedback, no pixel changes by more than ${largest} of 255. The last two pictures show both.`;
+    say("Done. The result above is still the one with feedback.");
   });
 
   function download() {
@@ -308,6 +312,8 @@
   const chooseSample = action(async (name) => {
     say("Loading the photo.", 0);
     const blob = new Blob([await loadPart(name)], { type: "image/jpeg" });
+    $("try-rain").checked = name === "dry";
+    $("try-sliders").hidden = name !== "dry";
     await choose(blob, name);
   });
 
