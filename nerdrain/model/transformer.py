@@ -42,7 +42,8 @@ def widen(
 ) -> list[Float[Tensor, "b d h w"]]:
     """`depthwise(pointwise(x)).chunk(parts, dim=1)`, with each part contiguous in memory.
 
-    The next step reads a contiguous tensor faster than a slice of each pixel's channels.
+    Each part is computed separately, with its part of the weights. The next step reads a contiguous
+    tensor faster than a slice of each pixel's channels.
     """
     weights = zip(pointwise.weight.chunk(parts), depthwise.weight.chunk(parts), strict=True)
     return [F.conv2d(F.conv2d(x, w), taps, padding=1, groups=len(taps)) for w, taps in weights]
