@@ -68,11 +68,12 @@ def frequency(image: Image, target: Image) -> Float[Tensor, ""]:
 
 
 def laplacian(image: Image) -> Image:
-    """Image minus its own coarse version: what a halved and doubled copy cannot hold.
+    """Image minus a coarse copy of itself: the detail that is lost by halving and doubling it.
 
-    The copy is blurred, every second pixel kept, the others set to zero, and blurred again times 4.
-    Away from the border a constant gives 0; within two pixels of it the repeated border is as if a
-    kept pixel, or a zero, went on outside, so there the released loss sees the image's level too.
+    The image is blurred. The pixels of even rows and columns are multiplied by 4, the others are
+    set to 0, and the result is blurred again. Both blurs repeat the border. So the Laplacian of a
+    positive constant is 0, except within two pixels of the border, where copies of kept pixels make
+    it negative, and copies of zeros make it positive. The released code does the same.
     """
     low = blur(image, BURT_ADELSON, "replicate")
     kept = torch.zeros_like(low)
@@ -118,7 +119,8 @@ class HybridLoss(nn.Module):
     """Equation 6: L_char + 0.01 L_freq + 0.05 L_edge + 0.1 L_inr.
 
     The first three are sums over the scales that the network returns, against the target's Gaussian
-    pyramid; the last is over its INR images.
+    pyramid. The last is a sum over its INR images, and 0 if there are none. An image that is None
+    is left out.
     """
 
     def __init__(self, weights: LossWeights | None = None) -> None:
@@ -126,7 +128,11 @@ class HybridLoss(nn.Module):
         self.weights = weights or LossWeights()
 
     def forward(self, output: Derained, target: Image) -> LossTerms:
-        """Compare all outputs with a clean image ``(B, 3, H, W)`` of the size of `output.full`."""
+        """Compare all outputs with a clean image ``(B, 3, H, W)`` of the size of `output.full`.
+
+        Raises:
+            NerdrainError: The target and `output.full` differ in shape.
+        """
         if output.full.shape != target.shape:
             raise NerdrainError(
                 f"The target has the shape {tuple(target.shape)} and the output "
