@@ -48,7 +48,7 @@ class ReleasedFeedbackUnit(nn.Module):
     """The BFPU as the authors' code computes it: the same gate s, then two learned maps a side.
 
     Two latents ``(B, C, H, W)`` of adjacent UNets to one. For each side z, convolutions of [z, s z]
-    give two one-channel maps m0 and m1, and the side becomes m0 z + m1 s z. The sides are added,
+    give two one-channel maps p and q, and the side becomes p z + q s z. The sides are added,
     where equation 4 concatenates them.
     """
 

@@ -163,7 +163,10 @@ class NeRDRain(
         )
 
     def pyramid(self, x: Image) -> dict[str, Tensor]:
-        """The padded image at every scale, coarse to fine; each is half the next."""
+        """The padded image at every scale, coarse to fine; each is half the next.
+
+        Channels are last in memory, even for a batch of one image.
+        """
         multiple = 4 << (len(self.scales) - 1)  # two halvings in a UNet, one between scales
         height, width = size_of(x)
         padding = (0, -width % multiple, 0, -height % multiple)
@@ -181,8 +184,9 @@ class NeRDRain(
 
         Let x be a scale's image, m its input and INR(E) the output of its decoder. At quarter size
         m = x. Each scale renders r = INR(E) + m on the grid of the next finer scale, which reads
-        m = x + r. So the input of the half scale is a sum of two images, and that of the full scale
-        of three. Return the encodings and, for the loss, every r at the size of its own scale.
+        m = x + r. So before training the input of the half scale is a sum of two images, and that
+        of the full scale of three. Return the encodings and, for the loss, every r at the size of
+        its own scale. Table 3 (a), (b) and (d) replace this method.
         """
         variant = ablations.encode_as_in_table_3(self.config)
         if variant is not None:
