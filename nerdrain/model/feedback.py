@@ -65,8 +65,8 @@ class ReleasedFeedbackUnit(nn.Module):
 
     def side(self, z: Latent, gated: Latent, maps: nn.Module) -> Latent:
         """Mix one latent with its gated copy, pixel by pixel."""
-        plain, open_ = maps(torch.cat([z, gated], dim=1)).chunk(2, dim=1)  # (B, 1, H, W) each
-        return z * plain + gated * open_
+        p, q = maps(torch.cat([z, gated], dim=1)).chunk(2, dim=1)  # (B, 1, H, W) each
+        return p * z + q * gated
 
 
 def make_feedback(config: NeRDRainConfig) -> nn.Module:

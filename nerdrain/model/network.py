@@ -132,9 +132,10 @@ class NeRDRain(
             for name, n in counts.items()
         }
         self.scales = nn.ModuleDict(scales)  # type: ignore[assignment]
-        # All scales but the finest; of Table 3's variants (d) needs one INR alone, and (a) none.
-        with_inr = list(counts)[:-1][: 1 if config.inr_grid == "fixed" else None]
-        inrs = {name: INRBranch(config) for name in with_inr if config.inr != "none"}
+        with_inr = [] if config.inr == "none" else list(counts)[:-1]  # none in Table 3 (a)
+        if config.inr_grid == "fixed":  # Table 3 (d)
+            with_inr = with_inr[:1]
+        inrs = {name: INRBranch(config) for name in with_inr}
         self.inrs = nn.ModuleDict(inrs)  # type: ignore[assignment]
         # The k-th UNet of a scale gets a message from UNets k and k + 1 of the finer scale. In M123
         # half has two units (full 1 and 2, full 2 and 3), quarter has one (half 1 and 2).

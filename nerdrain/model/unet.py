@@ -99,7 +99,7 @@ class Decoder(nn.Module):
         x = self.up2(encoded.latent)  # (B, 2C, H/2, W/2)
         x = self.level2(self.reduce2(torch.cat([x, encoded.skip2], dim=1)))
         x = self.up1(x)  # (B, C, H, W)
-        reduce1 = reduce1 or self.reduce1
+        reduce1 = self.reduce1 if reduce1 is None else reduce1
         return self.level1(reduce1(torch.cat([x, encoded.skip1], dim=1)))
 
 
