@@ -17,10 +17,10 @@ def rain(
     clean: Annotated[Path, typer.Argument(metavar="CLEAN_DIR", help="Folder of clean photos.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for input/ and target/.")],
     style: Annotated[
-        str, typer.Option(metavar="light|heavy|mixed|extreme|wild", help="Rain style.")
+        str, typer.Option(metavar="light|heavy|mixed|extreme|wild|opaque", help="Rain style.")
     ] = "light",
     mode: Annotated[
-        str, typer.Option(metavar="additive|screen|veil", help="How rain and photo combine.")
+        str, typer.Option(metavar="additive|screen|veil|opaque", help="How rain and photo combine.")
     ] = "additive",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same rain.")] = 0,
     overwrite: Overwrite = False,
@@ -42,7 +42,8 @@ def rain(
 
     from nerdrain.data.images import encode_image, read_image
     from nerdrain.data.pairing import images_in
-    from nerdrain.data.rain import MODES, STYLES, Mode, add_rain
+    from nerdrain.data.rain import MODES, STYLES, add_rain
+    from nerdrain.data.rain_styles import Mode
 
     for what, value, known in (("style", style, STYLES), ("mode", mode, MODES)):
         if value not in known:

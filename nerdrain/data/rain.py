@@ -9,17 +9,16 @@ Some layers also have blobs, which are short and wide streaks, and a texture of 
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from nerdrain.data.rain_styles import STYLES, Z90, RainStyle, Range, Streaks, Texture
+from nerdrain.data.rain_styles import STYLES, Z90, Mode, RainStyle, Range, Streaks, Texture
 from nerdrain.errors import NerdrainError
 
-Mode = Literal["additive", "screen", "veil"]
 MODES: tuple[str, ...] = get_args(Mode)
 Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
@@ -207,7 +206,7 @@ def rain_layer(
     Args:
         height: in pixels, 1 or more.
         width: in pixels, 1 or more.
-        style: "light", "heavy", "mixed", "extreme", "wild", or your own RainStyle.
+        style: "light", "heavy", "mixed", "extreme", "wild", "opaque", or your own RainStyle.
         seed: the same seed, size and style give the same layer. A Generator is also accepted.
 
     Raises:
@@ -249,7 +248,8 @@ def compose(
     "additive" is min(1, B + R), exactly as in Rain100 and Rain200. "screen" is 1 - (1 - B)(1 - R),
     close to DDN-Data. "veil" is min(1, (1 - v)(B + R) + v A). It adds the haze of heavy rain: the
     airlight A is the brightness of the haze, and the veil v is the share of the light that is haze;
-    an array gives every pixel its own share.
+    an array gives every pixel its own share. "opaque" is (1 - R) B + R A: drops of opacity R and
+    brightness A hide what is behind them.
 
     Raises:
         NerdrainError: The mode is unknown, the sizes differ, or B has values outside [0, 1].
@@ -273,6 +273,8 @@ def compose(
         rainy = 1 - (1 - background) * (1 - np.minimum(rain, 1))
     elif mode == "veil":
         rainy = (1 - veil) * (background + rain) + veil * airlight
+    elif mode == "opaque":
+        rainy = (1 - rain) * background + rain * airlight
     else:
         raise NerdrainError(f"there is no mode {mode!r}; choose one of {', '.join(MODES)}.")
     return np.clip(rainy, 0, 1, dtype=np.float32)
@@ -286,7 +288,9 @@ def add_rain(
 ) -> tuple[Float32[np.ndarray, "h w c"], Float32[np.ndarray, "h w"]]:
     """Draw a rain layer, add it to a clean image, and return the rainy image and the layer.
 
-    Arguments and errors are those of `rain_layer` and `compose`.
+    Arguments and errors are those of `rain_layer` and `compose`. A style that sets its own mode,
+    such as "opaque", ignores `mode`.
     """
+    style = find_style(style)
     layer = rain_layer(clean.shape[0], clean.shape[1], style, seed)
-    return compose(clean, layer, mode), layer
+    return compose(clean, layer, style.mode or mode), layer

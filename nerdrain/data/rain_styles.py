@@ -7,12 +7,13 @@ and widths are in pixels and do not grow with the image, as in the benchmarks.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Range = tuple[float, float]
+Mode = Literal["additive", "screen", "veil", "opaque"]
 Z90 = 1.2816  # 90th percentile of the standard normal distribution
 
 
@@ -88,6 +89,7 @@ class RainStyle:
     angle_limit: float = 30.0  #: largest absolute value of that mean angle
     direction_spread: Range = (6.0, 29.0)  #: angle between the outermost directions
     scatter: float = 1.6  #: standard deviation of the streaks' angles around their direction
+    mode: Mode | None = None  #: how the layer is composed, where the style must set it
 
 
 # Like Rain200L and Rain100L: one direction and thin streaks in clusters.
@@ -171,10 +173,27 @@ WILD = RainStyle(
     angle_std=25.0, angle_limit=70.0, direction_spread=(5.0, 40.0), scatter=4.0,
 )  # fmt: skip
 
+# Short grey drops that hide what is behind them, also before a bright sky.
+OPAQUE = RainStyle(
+    soft=Streaks(
+        density=(300, 3000), peak=(0.2, 0.6), contrast=1.5, fade=(0.2, 1.0),
+        length=Spread(6, 15, 40, largest=100), width=Spread(1.2, 1.8, 3.0, largest=5),
+    ),
+    lines=Streaks(
+        density=(1500, 15000), peak=(0.5, 1.0), contrast=1.1, hard=True,
+        length=Spread(6, 14, 30, largest=60), width=Spread(1.0, 1.3, 2.2, largest=3),
+    ),
+    lines_share=0.8,
+    directions=(0.8, 0.2),
+    angle_std=20.0, angle_limit=60.0,
+    mode="opaque",
+)  # fmt: skip
+
 STYLES: Mapping[str, RainStyle] = {
     "light": LIGHT,
     "heavy": HEAVY,
     "mixed": MIXED,
     "extreme": EXTREME,
     "wild": WILD,
+    "opaque": OPAQUE,
 }

@@ -18,12 +18,14 @@ from torch.utils.data import Dataset
 from nerdrain.data.augmentation import augment, random_crop
 from nerdrain.data.images import read_image, to_tensor
 from nerdrain.data.pairing import images_in
-from nerdrain.data.rain import MODES, Mode, RainStyle, compose, find_style, rain_layer
+from nerdrain.data.rain import MODES, compose, find_style, rain_layer
+from nerdrain.data.rain_styles import Mode, RainStyle
 from nerdrain.data.variety import change_gamma, crop_at_zoom, depth_veil, photograph, vary_rain
 from nerdrain.errors import NerdrainError
 
 Photo = str | Path | UInt8[np.ndarray, "h w 3"]
 Item = tuple[Float32[Tensor, "3 h w"], Float32[Tensor, "3 h w"]]
+Layer = tuple[Float32[np.ndarray, "h w"], Mode | None]
 # Shares of the mode "mixed"; most benchmarks are additive.
 MODE_SHARES = {"additive": 0.7, "screen": 0.2, "veil": 0.1}
 AIRLIGHT_RANGE, VEIL_RANGE = (0.6, 0.95), (0.05, 0.4)
@@ -80,7 +82,8 @@ class SyntheticRain(EpochDataset):
         style: the name of a style, such as "mixed", or a RainStyle; or several names with their
             shares of the items, e.g. ``{"light": 1, "mixed": 2}``.
         mode: how to add rain: "additive", "screen", "veil", or "mixed" (shares 0.7, 0.2 and 0.1,
-            with a random density and brightness of the veil).
+            with a random density and brightness of the veil). A style that sets its own mode keeps
+            it.
         seed: items depend only on (seed, epoch, index).
         patch_size: crop photographs to this side, in pixels, before the rain is added; smaller ones
             are reflected. This saves drawing rain that a later crop would discard.
@@ -137,7 +140,7 @@ class SyntheticRain(EpochDataset):
         self.mode, self.patch_size = mode, patch_size
         self.dry, self.variety, self.repeats = dry, variety, repeats
         rngs = (np.random.default_rng([seed, number, BANK]) for number in range(bank))
-        self.bank = [rain_layer(bank_size, bank_size, self._style(rng), rng) for rng in rngs]
+        self.bank = [self._draw(bank_size, bank_size, rng) for rng in rngs]
 
     def __len__(self) -> int:
         return len(self.photos) * self.repeats
@@ -152,12 +155,17 @@ class SyntheticRain(EpochDataset):
             return self.styles[0]
         return self.styles[rng.choice(len(self.styles), p=self.shares)]
 
-    def _layer(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    def _draw(self, height: int, width: int, rng: np.random.Generator) -> Layer:
+        style = self._style(rng)
+        return rain_layer(height, width, style, rng), style.mode
+
+    def _layer(self, height: int, width: int, rng: np.random.Generator) -> Layer:
+        """A layer, and the mode that its style sets, if any."""
         if rng.uniform() < self.dry:
-            return np.zeros((height, width), np.float32)
+            return np.zeros((height, width), np.float32), None
         if not self.bank:
-            return rain_layer(height, width, self._style(rng), rng)
-        layer = self.bank[rng.integers(len(self.bank))]
+            return self._draw(height, width, rng)
+        layer, mode = self.bank[rng.integers(len(self.bank))]
         side = len(layer)
         if max(height, width) > side:
             raise NerdrainError(
@@ -166,7 +174,7 @@ class SyntheticRain(EpochDataset):
             )
         top, left = rng.integers(side - height + 1), rng.integers(side - width + 1)
         layer = layer[top : top + height, left : left + width]
-        return layer[:, ::-1] if rng.uniform() < 0.5 else layer
+        return layer[:, ::-1] if rng.uniform() < 0.5 else layer, mode
 
     def item(self, epoch: int, index: int) -> Item:
         """Return a photograph, or a crop of it, with the rain of an epoch."""
@@ -181,12 +189,12 @@ class SyntheticRain(EpochDataset):
             whole = torch.from_numpy(photo.copy()).permute(2, 0, 1)  # Pillow's array is read-only
             photo = random_crop(whole[None], self.patch_size, rng)[0].permute(1, 2, 0).numpy()
         clean = photo.astype(np.float32) / 255
-        layer = self._layer(clean.shape[0], clean.shape[1], rng)
+        layer, own_mode = self._layer(clean.shape[0], clean.shape[1], rng)
         if not varied:
-            rainy = self._compose(clean, layer, rng, vary=None)
+            rainy = self._compose(clean, layer, own_mode, rng, vary=None)
         else:
             clean = change_gamma(clean, vary)
-            rainy = self._compose(clean, vary_rain(layer, vary), rng, vary)
+            rainy = self._compose(clean, vary_rain(layer, vary), own_mode, rng, vary)
             rainy, clean = photograph(rainy, clean, vary)
         return to_tensor(rainy), to_tensor(clean)
 
@@ -194,15 +202,17 @@ class SyntheticRain(EpochDataset):
         self,
         clean: np.ndarray,
         layer: np.ndarray,
+        own_mode: Mode | None,
         rng: np.random.Generator,
         vary: np.random.Generator | None,
     ) -> np.ndarray:
-        """Add a layer in the mode of the dataset; with `vary`, haze grows with the distance."""
+        """Add a layer in its style's or the dataset's mode; with `vary`, haze grows with depth."""
         airlight, veil = 0.8, 0.3
         mode = cast(Mode, self.mode)
         if self.mode == "mixed":
             mode = cast(Mode, rng.choice(list(MODE_SHARES), p=list(MODE_SHARES.values())))
             airlight, veil = rng.uniform(*AIRLIGHT_RANGE), rng.uniform(*VEIL_RANGE)
+        mode = own_mode or mode
         if mode == "veil" and not layer.any():
             mode = "additive"  # without rain there is no haze either
         haze: float | np.ndarray = veil

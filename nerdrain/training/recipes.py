@@ -52,6 +52,8 @@ class RainStyles(Settings):
     """Share of rain that is heavier and wider than heavy rain."""
     wild: Share = 0.0
     """Share of soft, wide and dense rain, modelled on photographs of real rain."""
+    opaque: Share = 0.0
+    """Share of short grey drops that hide what is behind them."""
 
 
 class Stage(Settings):
@@ -113,13 +115,13 @@ class Recipe(Settings):
         RainStyles,
         BeforeValidator(
             lambda style: {style: 1.0} if isinstance(style, str) else style,
-            json_schema_input_type=Literal["light", "heavy", "mixed", "extreme", "wild"]
+            json_schema_input_type=Literal["light", "heavy", "mixed", "extreme", "wild", "opaque"]
             | RainStyles,
         ),
     ] = RainStyles(mixed=1.0)
     """Style of synthetic rain: one name, or the share of each style."""
-    rain_mode: Literal["additive", "screen", "veil", "mixed"] = "additive"
-    """How synthetic rain is composed with a photograph."""
+    rain_mode: Literal["additive", "screen", "veil", "opaque", "mixed"] = "additive"
+    """How synthetic rain is composed with a photograph; the style opaque sets its own mode."""
     clean_fraction: Fraction = 0.0
     """Fraction of synthetic training pairs without rain."""
     variety: Fraction = 0.0

@@ -314,6 +314,7 @@ def test_composition_by_its_equations(clean, rain, veil, airlight):
         "additive": min(1, clean + rain),
         "screen": 1 - (1 - clean) * (1 - rain),
         "veil": min(1, (1 - veil) * (clean + rain) + veil * airlight),
+        "opaque": (1 - rain) * clean + rain * airlight,
     }
     assert set(expected) == set(MODES)
     for mode, value in expected.items():

@@ -145,6 +145,7 @@ def test_a_style_is_a_name_or_shares() -> None:
             "mixed": 0.0,
             "extreme": 0.0,
             "wild": 0.0,
+            "opaque": 0.0,
         }
 
 
