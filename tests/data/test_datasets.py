@@ -498,10 +498,10 @@ def test_a_patch_is_cropped_before_it_rains():
 def test_a_bank_serves_rain_that_was_drawn_once():
     black = [np.zeros((24, 24, 3), np.uint8)] * 8
     pairs = SyntheticRain(black, "heavy", seed=5, bank=2, bank_size=40)
-    assert [layer.shape for layer in pairs.bank] == [(40, 40)] * 2
+    assert [(layer.shape, mode) for layer, mode in pairs.bank] == [((40, 40), None)] * 2
     windows = [
         layer[top : top + 24, left : left + 24][:, ::way]
-        for layer in pairs.bank
+        for layer, _ in pairs.bank
         for top in range(17)
         for left in range(17)
         for way in (1, -1)
