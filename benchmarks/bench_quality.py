@@ -34,7 +34,7 @@ def rain_of_kornia(photo: np.ndarray, seed: int) -> np.ndarray:
 WEATHER: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     **{
         f"{style} rain": lambda photo, seed, style=style: add_rain(photo, style, seed)[0]
-        for style in ("light", "heavy", "mixed", "extreme", "wild")
+        for style in ("light", "heavy", "mixed", "extreme", "wild", "opaque")
     },
     "kornia's RandomRain": rain_of_kornia,
     "no rain": lambda photo, seed: photo,

@@ -471,6 +471,18 @@ def test_synthetic_pairs_are_a_photograph_and_its_rain(style, mode):
             assert (rainy >= clean - 1e-6).all()
 
 
+@pytest.mark.parametrize("bank", [0, 2])
+def test_a_style_keeps_its_own_mode(bank):
+    white = [np.full((64, 64, 3), 255, np.uint8)] * 4
+
+    def darkest(style):
+        pairs = SyntheticRain(white, style, "additive", seed=2, bank=bank, bank_size=80)
+        return min(rainy.min() for rainy, _ in pairs)
+
+    assert darkest("opaque") < 0.95  # added light cannot make white darker
+    assert darkest("light") == 1
+
+
 def test_items_follow_from_seed_epoch_and_index():
     pairs = SyntheticRain(PHOTOS, "heavy", seed=3, patch_size=16, repeats=2)
     first = pairs[1]
@@ -537,7 +549,10 @@ def test_photographs_from_a_folder_and_from_files(tmp_path):
         ({"photos": []}, "there are no photographs; give"),
         ({"style": "drizzle"}, "no rain style 'drizzle'"),
         ({"style": {"light": 1e308, "heavy": 1e308}}, "give shares of 0 or more, at least one"),
-        ({"mode": "multiply"}, "no mode 'multiply'; choose one of additive, screen, veil, mixed"),
+        (
+            {"mode": "multiply"},
+            "no mode 'multiply'; choose one of additive, screen, veil, opaque, mixed",
+        ),
         ({"seed": -1}, "seed -1 is negative"),
         ({"dry": 1.5}, r"dry=1\.5, variety=0\.0 and .* dry and variety in \[0, 1\]"),
         ({"variety": -0.1}, r"variety=-0\.1 and"),

@@ -343,6 +343,13 @@ def test_add_rain_is_its_layer_composed():
     assert np.array_equal(add_rain(clean, "heavy", 3, "screen")[0], compose(clean, layer, "screen"))
 
 
+def test_opaque_rain_hides_the_scene_in_any_mode():
+    white = np.ones((40, 50, 3))
+    rainy, layer = add_rain(white, "opaque", seed=1, mode="screen")
+    assert layer.max() > 0.5
+    np.testing.assert_allclose(rainy, 1 - 0.2 * layer[:, :, None].repeat(3, axis=2), atol=1e-6)
+
+
 def test_no_rain_changes_nothing():
     clean = load_photo("coffee")[:20, :30].astype(np.float32) / 255
     for mode in ("additive", "screen"):
