@@ -4,8 +4,8 @@
 
 It needs a built book and a Chromium or Chrome. Both times are processor seconds of one image of
 512x512 pixels, after a first one: of this process with PyTorch, and of the browser's process with
-the page. They depend less on what else the machine does than seconds on the clock. The last row is
-the complete command `nerdrain derain`, with the start of Python.
+the page. They depend less on what else the machine does than seconds on the clock. The last row of
+times is the complete command `nerdrain derain`, with the start of Python.
 """
 
 import argparse
@@ -115,10 +115,10 @@ def main() -> int:
     for name, values in times.items():
         listed = ", ".join(f"{value:.2f}" for value in values)
         print(f"{name:16} {statistics.median(values):.2f} s of processor ({listed})")
-    ratio = statistics.median(times["page"]) / statistics.median(times["nerdrain.derain"])
-    print(
-        f"page / nerdrain.derain: {ratio:.2f}; memory of the page's process {memory / 1e6:.0f} MB"
-    )
+    for name in ("nerdrain.derain", "nerdrain derain"):
+        ratio = statistics.median(times["page"]) / statistics.median(times[name])
+        print(f"page / {name}: {ratio:.2f}")
+    print(f"memory of the page's process: {memory / 1e6:.0f} MB")
     return 0
 
 
