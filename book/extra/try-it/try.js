@@ -10,6 +10,7 @@
 (() => {
   const FOLDER = new URL(".", document.currentScript.src).href;
   const PARTS = ["runtime", "glue", "wasm", "model"];
+  const LITTLE = 3.7; // a smaller change of a photo (root of the mean square, of 255) is almost no rain
   const $ = (id) => document.getElementById(id);
 
   class Problem extends Error {} // its message is the sentence for the reader
@@ -41,7 +42,9 @@
   }
 
   async function unpack(text) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const letters = atob(text);
+    const bytes = new Uint8Array(letters.length); // Uint8Array.from would make an object per letter
+    for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).arrayBuffer();
   }
@@ -197,8 +200,8 @@
     const before = $("try-before");
     put(before, clean.getContext("2d").getImageData(0, 0, clean.width, clean.height));
     if ($("try-rain").checked) {
-      const size = Math.max(clean.width, clean.height) / 512;
-      paintRain(before, { angle: slider("angle"), density: slider("density"), length: slider("length") * size });
+      const length = (slider("length") / 100) * Math.max(clean.width, clean.height);
+      paintRain(before, { angle: slider("angle"), density: slider("density"), length });
     }
     $("try-after").hidden = true;
     $("try-stage").style.setProperty("--at", "100%");
@@ -241,29 +244,40 @@
     $("try-after").hidden = $("try-at").hidden = $("try-result").hidden = $("try-inside").hidden = false;
     $("try-at").value = 50;
     $("try-at").dispatchEvent(new Event("input"));
-    lookInside();
-    say(`Done in ${seconds.toFixed(1)} s: ${rainy.width} × ${rainy.height} pixels. Move the line to compare.`);
+    const change = lookInside();
+    const size = `${rainy.width} × ${rainy.height} pixels`;
+    $("try-download-size").textContent = `PNG, ${size}.`;
+    $("try-download-full").hidden = $("try-scaled").hidden;
+    const advice =
+      change < LITTLE
+        ? "The network found almost no rain. If you see rain, it differs from the rain of the training."
+        : "Move the line to compare.";
+    say(`Done in ${seconds.toFixed(1)} s: ${size}. ${advice}`);
   }
 
   const toImageData = ({ rgba, width, height }) => new ImageData(rgba, width, height);
   const mapValues = (object, change) =>
     Object.fromEntries(Object.entries(object).map(([key, value]) => [key, change(value)]));
 
-  // The difference of two pictures of one size, `gain` times as bright, and its largest value.
+  // Two pictures of one size: their difference as a picture, `gain` times as bright, the largest
+  // change of a colour, and the root of the mean square change.
   function difference(a, b, gain, signed) {
     const result = new ImageData(a.width, a.height);
     let largest = 0;
+    let squares = 0;
     for (let i = 0; i < a.data.length; i++) {
       const change = a.data[i] - b.data[i];
       if (i % 4 === 3) result.data[i] = 255;
       else {
         largest = Math.max(largest, Math.abs(change));
+        squares += change ** 2;
         result.data[i] = signed ? gain * Math.max(change, 0) : gain * Math.abs(change);
       }
     }
-    return { picture: result, largest };
+    return { picture: result, largest, root: Math.sqrt(squares / (0.75 * a.data.length)) };
   }
 
+  // Shows the outputs of the last run, and returns how much the network changed the photo.
   function lookInside() {
     const { rainy, pictures } = last;
     const scales = ["quarter", "half", "full", "inr_quarter", "inr_half"];
@@ -272,9 +286,11 @@
       figure.hidden = !pictures[name];
       if (pictures[name]) put($(`try-${name}`), pictures[name]);
     }
-    put($("try-layer"), difference(rainy, pictures.full, 2, true).picture);
+    const { picture, root } = difference(rainy, pictures.full, 2, true);
+    put($("try-layer"), picture);
     $("try-without").hidden = $("try-change").hidden = true;
     $("try-feedback-says").textContent = "";
+    return root;
   }
 
   const switchFeedbackOff = action(async () => {

@@ -5,12 +5,17 @@
 
 let session;
 
+// Frees a buffer now. A garbage collection would free it later, after several runs.
+const free = (buffer) => buffer.transfer?.(0);
+
 async function start({ glue, wasm, model, threads }) {
   ort.env.wasm.numThreads = threads;
   const address = (bytes, type) => URL.createObjectURL(new Blob([bytes], { type }));
   ort.env.wasm.wasmPaths = { mjs: address(glue, "text/javascript"), wasm: address(wasm, "application/wasm") };
   const options = { executionProviders: ["wasm"], enableCpuMemArena: false, enableMemPattern: false };
   session = await ort.InferenceSession.create(new Uint8Array(model), options);
+  free(wasm);
+  free(model);
   const side = 128; // two small runs: one prepares the code, the other measures its speed
   let begin;
   for (let i = 0; i < 2; i++) {
@@ -62,17 +67,24 @@ const isGrey = (rgba) => {
 
 async function run({ rgba, width, height, feedback }) {
   const begin = performance.now();
-  const outputs = await compute(toPlanes(rgba), width, height, feedback);
+  const planes = toPlanes(rgba);
+  const outputs = await compute(planes, width, height, feedback);
+  free(planes.buffer);
   const grey = isGrey(rgba);
   const pictures = {};
-  for (const [name, tensor] of Object.entries(outputs))
+  for (const [name, tensor] of Object.entries(outputs)) {
     pictures[name] = toPicture(tensor, grey, name === "full" ? rgba : undefined);
+    free(tensor.data.buffer);
+  }
+  free(rgba.buffer);
   return { pictures, seconds: (performance.now() - begin) / 1000 };
 }
 
 self.onmessage = async ({ data }) => {
   try {
-    self.postMessage(await { start, run }[data.task](data));
+    const answer = await { start, run }[data.task](data);
+    const moved = Object.values(answer.pictures ?? {}).map(({ rgba }) => rgba.buffer);
+    self.postMessage(answer, moved);
   } catch (error) {
     self.postMessage({ error: String(error?.message ?? error) });
   }
