@@ -365,17 +365,13 @@ def test_too_little_memory_is_one_sentence(context, demo, address):
     visit.page.close()
 
 
-def test_the_start_page_has_the_icon(context, address):
+def test_the_start_page_has_the_icon():
     """Without one, browsers ask for /favicon.ico, which does not exist."""
-    visit = Demo(context, address)
-    visit.open(address)
-    visit.page.wait_for_url("**/book/index.html")
-    visit.page.wait_for_load_state("networkidle")
-    assert visit.faults == []
+    if not (SITE / PAGE).is_file():
+        unavailable("the built book has no page Try it: run `make book`")
     start = (SITE / "index.html").read_text(encoding="utf-8")
-    icon = re.search(r'rel="icon" href="([^"]+)"', start)[1]
-    assert (SITE / icon).stat().st_size < 5000
-    visit.page.close()
+    icon = re.search(r'rel="icon" href="([^"]+)"', start)
+    assert icon and 0 < (SITE / icon[1]).stat().st_size < 5000
 
 
 def test_a_visitor_comes_from_the_front_page(context, address):
