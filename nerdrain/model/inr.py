@@ -74,11 +74,9 @@ class ReleasedDecoder(nn.Module):
 def double(values: Sequence[Float[Tensor, "b c h w"]], dim: int) -> Tensor:
     """Interpolate to twice the pixels along `dim`, weighting by length as equation 3 does.
 
-    Args:
-        values: Four images, predicted at the offsets -3/4, -1/4, 1/4 and 3/4 from every code. An
-            even pixel lies 1/4 before its code and 3/4 after the previous one, an odd pixel 1/4
-            after its code and 3/4 before the next one. At the border, its only code is used twice.
-        dim: The axis, 2 or 3.
+    `values` are four images, predicted at the offsets -3/4, -1/4, 1/4 and 3/4 from every code. An
+    even pixel lies 1/4 before its code and 3/4 after the previous one, an odd pixel 1/4 after its
+    code and 3/4 before the next one. At the border, a pixel's only code is used twice.
     """
     far_before, before, after, far_after = values
     last = before.shape[dim] - 1

@@ -164,10 +164,7 @@ class NeRDRain(
         )
 
     def pyramid(self, x: Image) -> dict[str, Tensor]:
-        """The padded image at every scale, coarse to fine; each is half the next.
-
-        Channels are last in memory, even for a batch of one image.
-        """
+        """The padded image at every scale, coarse to fine, with channels last in memory."""
         multiple = 4 << (len(self.scales) - 1)  # two halvings in a UNet, one between scales
         height, width = size_of(x)
         padding = (0, -width % multiple, 0, -height % multiple)

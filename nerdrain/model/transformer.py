@@ -42,8 +42,7 @@ def widen(
 ) -> list[Float[Tensor, "b d h w"]]:
     """`depthwise(pointwise(x)).chunk(parts, dim=1)`, with each part contiguous in memory.
 
-    Each part is computed separately, with its part of the weights. The next step reads a contiguous
-    tensor faster than a slice of each pixel's channels.
+    Each has its part of the weights. The next step reads contiguous tensors faster than slices.
     """
     weights = zip(pointwise.weight.chunk(parts), depthwise.weight.chunk(parts), strict=True)
     return [F.conv2d(F.conv2d(x, w), taps, padding=1, groups=len(taps)) for w, taps in weights]
