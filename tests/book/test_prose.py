@@ -123,7 +123,8 @@ def test_every_number_in_the_text_has_a_source(path):
 
 
 COST = re.compile(
-    r"On a CPU the notebook takes about (\d+) processor\s+seconds and at most ([\d,]+) MiB"
+    r"On a quiet CPU with 2 cores the notebook takes about (\d+) processor\s+seconds"
+    r" and at most ([\d,]+) MiB"
 )
 
 
