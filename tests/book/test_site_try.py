@@ -291,6 +291,21 @@ def test_wrong_files_give_one_sentence(demo):
     assert demo.derained(Image.new("RGB", (20, 16))).shape == (16, 20, 4)  # and it goes on
 
 
+def test_a_wrong_file_changes_nothing_and_a_photo_starts_dry(demo):
+    demo.derained(Image.fromarray(rainy(96, 128)))
+    before = demo.picture("try-before")
+    demo.page.check("#try-rain")
+    assert demo.give(b"a letter", "letter.txt", "text/plain").startswith("This file is not a photo")
+    assert demo.page.locator("#try-problem").evaluate("e => e.getBoundingClientRect().top") >= 0
+    demo.page.select_option("#try-size", "512")  # the photo is still there
+    assert demo.problem == ""
+    assert demo.picture("try-before").shape == before.shape
+    demo.derained(Image.fromarray(rainy(96, 128)))
+    assert not demo.page.is_checked("#try-rain")
+    assert np.array_equal(demo.picture("try-before"), before)
+    demo.page.select_option("#try-size", "768")
+
+
 def test_a_run_can_be_stopped(demo):
     opened = demo.page
     content = encoded(Image.fromarray(rainy(400, 512)))

@@ -146,6 +146,7 @@
       if (problem !== STOPPED) {
         if (!(problem instanceof Problem)) console.error(problem);
         warn(problem instanceof Problem ? problem.message : `Something went wrong (${problem.message}).`);
+        $("try-problem").scrollIntoView({ block: "nearest" }); // on a small screen it is below the samples
       }
       say(problem === STOPPED ? "Stopped." : "");
       dropNetwork();
@@ -161,7 +162,7 @@
 
   // ---------------------------------------------------------------- the photo
 
-  let photo; // {blob, name}: what the reader chose
+  let photo; // {blob, name, rain}: what the reader chose, and whether it starts with painted rain
   let clean; // a canvas: the photo at the size at which it is computed
   let turn = 0; // counts choices, so that a late one does not replace a newer one
 
@@ -175,10 +176,15 @@
     }
   }
 
-  async function show() {
+  async function show(chosen = photo) {
     const mine = ++turn;
-    const bitmap = await decode(photo.blob);
+    const bitmap = await decode(chosen.blob); // a wrong file leaves the photo as it was
     if (mine !== turn) return false;
+    if (chosen !== photo) {
+      photo = chosen;
+      $("try-rain").checked = photo.rain;
+      $("try-sliders").hidden = !photo.rain;
+    }
     const largest = Number($("try-size").value);
     const factor = Math.min(1, largest / Math.max(bitmap.width, bitmap.height));
     const [width, height] = [bitmap.width, bitmap.height].map((n) => Math.max(1, Math.round(n * factor)));
@@ -221,10 +227,9 @@
     return before.getContext("2d").getImageData(0, 0, before.width, before.height);
   }
 
-  const choose = action(async (blob, name, note = "") => {
+  const choose = action(async (chosen, note = "") => {
     stop();
-    photo = { blob, name };
-    if (await show()) {
+    if (await show(chosen)) {
       $("try-status").scrollIntoView(); // on a small screen the photo is below the samples
       await removeRain();
     }
@@ -322,15 +327,13 @@
     const images = [...files];
     if (!images.length) return warn(otherwise);
     const note = images.length > 1 ? `You gave ${images.length} files; the page took the first one.` : "";
-    return choose(images[0], images[0].name || "photo", note);
+    return choose({ blob: images[0], name: images[0].name || "photo", rain: false }, note);
   }
 
   const chooseSample = action(async (name) => {
     say("Loading the photo.", 0);
     const blob = new Blob([await loadPart(name)], { type: "image/jpeg" });
-    $("try-rain").checked = name === "dry";
-    $("try-sliders").hidden = name !== "dry";
-    await choose(blob, name);
+    await choose({ blob, name, rain: name === "dry" });
   });
 
   const runAgain = action(async () => {
