@@ -17,6 +17,7 @@ from kornia.augmentation import RandomRain
 import nerdrain
 from nerdrain.data.photos import load_photo, photo_names
 from nerdrain.data.rain import add_rain
+from nerdrain.data.rain_styles import STYLES
 from nerdrain.devices import describe_device
 from nerdrain.evaluation.metrics import psnr_matlab_y, ssim_matlab_y, to_uint8
 from nerdrain.inference.derain import derain
@@ -34,7 +35,7 @@ def rain_of_kornia(photo: np.ndarray, seed: int) -> np.ndarray:
 WEATHER: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     **{
         f"{style} rain": lambda photo, seed, style=style: add_rain(photo, style, seed)[0]
-        for style in ("light", "heavy", "mixed", "extreme", "wild", "opaque")
+        for style in STYLES
     },
     "kornia's RandomRain": rain_of_kornia,
     "no rain": lambda photo, seed: photo,

@@ -81,9 +81,9 @@ class SyntheticRain(EpochDataset):
             memory; files are read at each use.
         style: the name of a style, such as "mixed", or a RainStyle; or several names with their
             shares of the items, e.g. ``{"light": 1, "mixed": 2}``.
-        mode: how to add rain: "additive", "screen", "veil", or "mixed" (shares 0.7, 0.2 and 0.1,
-            with a random density and brightness of the veil). A style that sets its own mode keeps
-            it.
+        mode: how to add rain: "additive", "screen", "veil", "opaque", or "mixed" (shares 0.7, 0.2
+            and 0.1 of the first three, with a random density and brightness of the veil). A style
+            that sets its own mode keeps it.
         seed: items depend only on (seed, epoch, index).
         patch_size: crop photographs to this side, in pixels, before the rain is added; smaller ones
             are reflected. This saves drawing rain that a later crop would discard.
