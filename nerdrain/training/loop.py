@@ -341,17 +341,31 @@ class Trainer:
 def start_network(recipe: Recipe) -> NeRDRain:
     """The recipe's network, with random weights or the weights of `init_from`.
 
+    The recipe's Transformer network may have more blocks than that of `init_from`. The projections
+    of the new blocks, which come last at each level, start at 0, so the two networks compute the
+    same until the first step.
+
     Raises:
         NerdrainError: The weights cannot be read, or belong to another network.
     """
     if recipe.init_from is None:
         return NeRDRain(recipe.config)
-    model = load_model(recipe.init_from)
-    if model.config != recipe.config:
+    start = load_model(recipe.init_from)
+    if start.config == recipe.config:
+        return start
+    model = NeRDRain(recipe.config)
+    fewer = all(a <= b for a, b in zip(start.config.blocks, recipe.config.blocks, strict=True))
+    same = start.config.with_changes(blocks=recipe.config.blocks) == recipe.config
+    if not (fewer and same and recipe.config.backbone == "transformer"):
         raise NerdrainError(
             f"init_from: {recipe.init_from} is another network than the recipe's; set model and "
-            f"overrides to its configuration, {model.config}."
+            f"overrides to its configuration, {start.config}; only blocks may be more."
         )
+    weights = model.state_dict() | start.state_dict()
+    for name in weights.keys() - start.state_dict().keys():
+        if name.endswith(".project.weight"):
+            weights[name].zero_()
+    model.load_state_dict(weights)
     return model
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from training_help import SMALL, make_photos, recipe_file, small_recipe
 
 import nerdrain
+from nerdrain.checkpoints.weights import save_checkpoint
 from nerdrain.errors import NerdrainError
 from nerdrain.files import part_names
 from nerdrain.model.network import NeRDRain
@@ -199,6 +200,21 @@ def test_a_run_starts_from_weights(tmp_path: Path, photos: Path) -> None:
     other = small_recipe(init_from=str(start), overrides=SMALL | {"width": 6})
     with pytest.raises(NerdrainError, match="is another network than the recipe's"):
         training.start_network(other)
+
+
+def test_a_run_starts_from_a_network_with_fewer_blocks(tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    before = NeRDRain(small_recipe(overrides=SMALL | {"blocks": (1, 2, 1)}).config)
+    save_checkpoint(before, start)
+    more = small_recipe(init_from=str(start), overrides=SMALL | {"blocks": (3, 2, 2)})
+    grown = training.start_network(more)
+    assert grown.config == more.config
+    image = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    for mine, expected in zip(grown(image), before(image), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-6)
+    fewer = small_recipe(init_from=str(start), overrides=SMALL | {"blocks": (3, 1, 2)})
+    with pytest.raises(NerdrainError, match="only blocks may be more"):
+        training.start_network(fewer)
 
 
 def trainer(scaler: object = None, **changes: object) -> Trainer:
