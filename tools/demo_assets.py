@@ -51,6 +51,14 @@ def write_part(name: str, content: bytes) -> int:
     return len(gzip.compress(script, 9))
 
 
+def halved(content: bytes) -> bytes:
+    """The even bytes, then the odd ones: of float16 weights, the bytes with exponents are alike.
+
+    So they compress to 4 % less. `joined` in worker.js is the inverse.
+    """
+    return content[::2] + content[1::2]
+
+
 def runtime_parts() -> dict[str, bytes]:
     """The runtime with our worker behind it, the module that starts its wasm, and the wasm."""
     dist = RUNTIME / "dist"
@@ -94,7 +102,7 @@ def main() -> int:
     TARGET.mkdir(parents=True)
     model = nerdrain.load_model(MODEL)
     parts = runtime_parts()
-    parts["model"] = to_onnx(model, every_output=True, feedback_switch=True)
+    parts["model"] = halved(to_onnx(model, every_output=True, feedback_switch=True))
     sizes = {name: write_part(name, content) for name, content in parts.items()}
     write_pictures(model)
     listed = ", ".join(f"{name} {size / 1e6:.2f}" for name, size in sizes.items())
