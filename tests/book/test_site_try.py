@@ -27,6 +27,15 @@ PARTS = ("runtime", "glue", "wasm", "model")
 SETTLED = """() => document.querySelector('#try-status').textContent.startsWith('Done')
     || !document.querySelector('#try-problem').hidden"""
 CLEAR = "() => { document.querySelector('#try-status').textContent = ''; }"
+FOCUSED = "() => document.activeElement.id"
+# Two clicks in one turn, so that the run has certainly not ended at the second one.
+CLICK_TWICE = """id => {
+    const button = document.getElementById(id);
+    button.focus();
+    button.click();
+    button.click();
+    return button.getAttribute('aria-disabled');
+}"""
 PICTURE = "id => document.getElementById(id).toDataURL('image/png').split(',')[1]"
 MARGIN = 1.2  # of the limit of "almost no rain", because the shipped weights change
 ISOLATED = (
@@ -318,8 +327,21 @@ def test_a_run_can_be_stopped(demo):
     opened.click("#try-stop")
     opened.wait_for_selector("#try-status:has-text('Stopped.')")
     assert not opened.is_visible("#try-stop") and not opened.is_visible("#try-result")
+    assert opened.evaluate(FOCUSED) == "try-run"  # the neighbour of the hidden button
     photo = rainy(20, 16)
     assert demo.derained(Image.fromarray(photo)).shape == (20, 16, 4)
+
+
+def test_the_focus_stays_and_a_second_click_does_nothing(demo):
+    demo.derained(Image.fromarray(rainy(96, 128)))
+    for button in ("try-run", "try-feedback"):
+        demo.page.evaluate(CLEAR)
+        assert demo.page.evaluate(CLICK_TWICE, button) == "true"
+        demo.page.wait_for_function(SETTLED)
+        assert demo.page.evaluate(FOCUSED) == button
+        assert demo.page.get_attribute(f"#{button}", "aria-disabled") == "false"
+        demo.page.wait_for_timeout(300)  # longer than the clock of a second run
+        assert demo.status.startswith("Done")
 
 
 def test_by_keyboard_and_for_screen_readers(demo):

@@ -155,8 +155,13 @@
     }
   };
 
-  function setBusy(busy) {
-    $("try-run").disabled = $("try-feedback").disabled = busy;
+  // A disabled or hidden button would lose the focus. So the two buttons of a run only say that they
+  // are disabled, and the focus goes from "Stop" to its neighbour before "Stop" is hidden.
+  let busy = false;
+  function setBusy(now) {
+    busy = now;
+    for (const name of ["try-run", "try-feedback"]) $(name).setAttribute("aria-disabled", busy);
+    if (!busy && document.activeElement === $("try-stop")) $("try-run").focus();
     $("try-stop").hidden = !busy;
   }
 
@@ -371,10 +376,10 @@
         if (clean) showInput();
         say("The photo has changed. Now remove the rain.");
       });
-    $("try-run").addEventListener("click", runAgain);
+    $("try-run").addEventListener("click", () => busy || runAgain());
     $("try-stop").addEventListener("click", () => stop());
     $("try-download").addEventListener("click", download);
-    $("try-feedback").addEventListener("click", switchFeedbackOff);
+    $("try-feedback").addEventListener("click", () => busy || switchFeedbackOff());
   }
 
   document.addEventListener("DOMContentLoaded", listen);
