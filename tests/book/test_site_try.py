@@ -36,6 +36,13 @@ CLICK_TWICE = """id => {
     button.click();
     return button.getAttribute('aria-disabled');
 }"""
+# A change in the same turn in which a run starts.
+CHANGE = """([id, value, kind]) => {
+    const changed = document.getElementById(id);
+    document.getElementById('try-run').click();
+    changed.value = value;
+    changed.dispatchEvent(new Event(kind));
+}"""
 PICTURE = "id => document.getElementById(id).toDataURL('image/png').split(',')[1]"
 MARGIN = 1.2  # of the limit of "almost no rain", because the shipped weights change
 ISOLATED = (
@@ -330,6 +337,20 @@ def test_a_run_can_be_stopped(demo):
     assert opened.evaluate(FOCUSED) == "try-run"  # the neighbour of the hidden button
     photo = rainy(20, 16)
     assert demo.derained(Image.fromarray(photo)).shape == (20, 16, 4)
+
+
+def test_a_change_stops_a_run_and_says_what_to_do(demo):
+    demo.derained(Image.fromarray(rainy(96, 128)))
+    for change, words in [
+        (["try-size", "512", "change"], "Now remove the rain again."),
+        (["try-density", "20", "input"], "The photo has changed. Now remove the rain."),
+    ]:
+        demo.page.evaluate(CHANGE, change)
+        demo.page.wait_for_selector("#try-result", state="hidden")
+        demo.page.wait_for_timeout(300)  # longer than the clock of a run that goes on
+        assert demo.status == words
+        assert not demo.page.is_visible("#try-stop")
+    demo.choose_size(768)
 
 
 def test_the_focus_stays_and_a_second_click_does_nothing(demo):

@@ -51,7 +51,7 @@
 
   // ---------------------------------------------------------------- the worker
 
-  const STOPPED = new Error("stopped");
+  class Stopped extends Error {} // its message is the sentence for the reader
   let network; // a promise of {worker, secondsPerPixel}
   let halt; // the reader's wish to stop the present run: a promise that is only ever rejected
   let stop = () => {};
@@ -99,7 +99,7 @@
 
   // One run of the network; the bar moves by the time that a run is expected to take.
   async function compute(picture, feedback) {
-    halt = new Promise((_, reject) => (stop = () => reject(STOPPED)));
+    halt = new Promise((_, reject) => (stop = (words = "Stopped.") => reject(new Stopped(words))));
     halt.catch(() => {});
     network ??= startNetwork();
     const started = await Promise.race([network, halt]);
@@ -143,12 +143,13 @@
     try {
       await work(...given);
     } catch (problem) {
-      if (problem !== STOPPED) {
+      const stopped = problem instanceof Stopped;
+      if (!stopped) {
         if (!(problem instanceof Problem)) console.error(problem);
         warn(problem instanceof Problem ? problem.message : `Something went wrong (${problem.message}).`);
         $("try-problem").scrollIntoView({ block: "nearest" }); // on a small screen it is below the samples
       }
-      say(problem === STOPPED ? "Stopped." : "");
+      say(stopped ? problem.message : "");
       dropNetwork();
     } finally {
       setBusy(false);
@@ -341,6 +342,12 @@
     await choose({ blob, name, rain: name === "dry" });
   });
 
+  const changeSize = action(async () => {
+    const words = "Now remove the rain again.";
+    stop(words);
+    if (photo && (await show())) say(words);
+  });
+
   const runAgain = action(async () => {
     await removeRain();
   });
@@ -367,14 +374,15 @@
       if (event.target.closest?.("input, textarea")) return;
       chooseFrom(event.clipboardData.files, "You pasted no photo; copy a picture first.");
     });
-    $("try-size").addEventListener("change", action(async () => photo && (await show()) && say("Now remove the rain again.")));
+    $("try-size").addEventListener("change", changeSize);
     for (const name of ["rain", "angle", "density", "length"])
       $(`try-${name}`).addEventListener("input", () => {
-        stop();
+        const words = "The photo has changed. Now remove the rain.";
+        stop(words);
         for (const output of box.querySelectorAll("output")) output.value = $(output.htmlFor[0]).value;
         $("try-sliders").hidden = !$("try-rain").checked;
         if (clean) showInput();
-        say("The photo has changed. Now remove the rain.");
+        say(words);
       });
     $("try-run").addEventListener("click", () => busy || runAgain());
     $("try-stop").addEventListener("click", () => stop());
