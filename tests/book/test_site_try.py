@@ -25,8 +25,12 @@ from nerdrain.inference.export import without_feedback
 PAGE = "book/try.html"
 PARTS = ("runtime", "glue", "wasm", "model")
 SETTLED = """() => document.querySelector('#try-status').textContent.startsWith('Done')
+    || document.querySelector('#try-feedback-status').textContent.startsWith('Without')
     || !document.querySelector('#try-problem').hidden"""
-CLEAR = "() => { document.querySelector('#try-status').textContent = ''; }"
+CLEAR = """() => {
+    for (const id of ['try-status', 'try-feedback-status'])
+        document.getElementById(id).textContent = '';
+}"""
 FOCUSED = "() => document.activeElement.id"
 # Two clicks in one turn, so that the run has certainly not ended at the second one.
 CLICK_TWICE = """id => {
@@ -42,6 +46,18 @@ CHANGE = """([id, value, kind]) => {
     document.getElementById('try-run').click();
     changed.value = value;
     changed.dispatchEvent(new Event(kind));
+}"""
+# What the reader sees in a run without feedback, before the worker can answer; "Stop" may follow.
+WITHOUT = """async halt => {
+    const [button, stop, says] = ['', '-stop', '-status']
+        .map(end => document.getElementById('try-feedback' + end));
+    button.click();
+    for (let i = 0; i < 20; i++) await null;
+    const seen = [...document.querySelectorAll('progress')].filter(bar => bar.checkVisibility());
+    const words = says.textContent;
+    stop.focus();
+    if (halt) stop.click();
+    return [seen.map(bar => bar.id), words];
 }"""
 PICTURE = "id => document.getElementById(id).toDataURL('image/png').split(',')[1]"
 MARGIN = 1.2  # of the limit of "almost no rain", because the shipped weights change
@@ -264,6 +280,20 @@ def test_look_inside(demo, model):
     assert_equal(demo.picture("try-without-picture"), photo, without_feedback(model))
 
 
+def test_a_run_without_feedback_shows_its_progress_beside_its_button(demo):
+    demo.derained(Image.fromarray(rainy(96, 128)))
+    result, says = demo.status, demo.page.locator("#try-feedback-status")
+    for halt, last_words in [(False, "Without feedback, no pixel"), (True, "Stopped.")]:
+        bars, words = demo.page.evaluate(WITHOUT, halt)
+        assert bars == ["try-feedback-progress"]
+        assert re.fullmatch(r"The network runs without feedback, about \d+ s\.", words)
+        demo.page.wait_for_selector("#try-feedback-stop", state="hidden")
+        assert says.text_content().startswith(last_words)
+        assert not demo.page.is_visible("#try-feedback-progress")
+        assert demo.page.evaluate(FOCUSED) == "try-feedback"
+        assert demo.status == result
+
+
 def test_painted_rain_is_removed_too(demo):
     demo.give(encoded(Image.fromarray(to_uint8(load_photo("horse")[:96, :128]))))
     dry = demo.picture("try-before")
@@ -331,9 +361,9 @@ def test_a_run_can_be_stopped(demo):
     opened = demo.page
     content = encoded(Image.fromarray(rainy(400, 512)))
     opened.set_input_files("#try-file", {"name": "a.png", "mimeType": "", "buffer": content})
-    opened.click("#try-stop")
+    opened.click("#try-run-stop")
     opened.wait_for_selector("#try-status:has-text('Stopped.')")
-    assert not opened.is_visible("#try-stop") and not opened.is_visible("#try-result")
+    assert not opened.is_visible("#try-run-stop") and not opened.is_visible("#try-result")
     assert opened.evaluate(FOCUSED) == "try-run"  # the neighbour of the hidden button
     photo = rainy(20, 16)
     assert demo.derained(Image.fromarray(photo)).shape == (20, 16, 4)
@@ -349,7 +379,7 @@ def test_a_change_stops_a_run_and_says_what_to_do(demo):
         demo.page.wait_for_selector("#try-result", state="hidden")
         demo.page.wait_for_timeout(300)  # longer than the clock of a run that goes on
         assert demo.status == words
-        assert not demo.page.is_visible("#try-stop")
+        assert not demo.page.is_visible("#try-run-stop")
     demo.choose_size(768)
 
 
@@ -362,7 +392,7 @@ def test_the_focus_stays_and_a_second_click_does_nothing(demo):
         assert demo.page.evaluate(FOCUSED) == button
         assert demo.page.get_attribute(f"#{button}", "aria-disabled") == "false"
         demo.page.wait_for_timeout(300)  # longer than the clock of a second run
-        assert demo.status.startswith("Done")
+        assert demo.page.evaluate(SETTLED)
 
 
 def test_by_keyboard_and_for_screen_readers(demo):

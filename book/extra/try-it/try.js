@@ -70,15 +70,15 @@
     return new Problem(`The network could not run in this browser (${String(reason).slice(0, 120)}).`);
   }
 
-  async function startNetwork() {
+  async function startNetwork(tell) {
     if (typeof WebAssembly !== "object" || typeof DecompressionStream !== "function")
       throw new Problem("This browser is too old to run the network; use one from 2023 or later.");
     const parts = {};
     for (const [number, name] of PARTS.entries()) {
-      say(`Loading the network, part ${number + 1} of ${PARTS.length}.`, number / PARTS.length / 4);
+      tell(`Loading the network, part ${number + 1} of ${PARTS.length}.`, number / PARTS.length / 4);
       parts[name] = await loadPart(name);
     }
-    say("Starting the network.", 0.25);
+    tell("Starting the network.", 0.25);
     const { runtime, ...rest } = parts;
     const address = URL.createObjectURL(new Blob([runtime], { type: "text/javascript" }));
     const worker = new Worker(address);
@@ -98,19 +98,20 @@
   }
 
   // One run of the network; the bar moves by the time that a run is expected to take.
-  async function compute(picture, feedback) {
+  async function compute(picture, feedback, tell) {
     halt = new Promise((_, reject) => (stop = (words = "Stopped.") => reject(new Stopped(words))));
     halt.catch(() => {});
-    network ??= startNetwork();
+    network ??= startNetwork(tell);
     const started = await Promise.race([network, halt]);
     const expected = started.secondsPerPixel * picture.width * picture.height;
-    const words = `Removing the rain, about ${Math.max(1, Math.round(expected))} s.`;
+    const work = feedback ? "Removing the rain" : "The network runs without feedback";
+    const words = `${work}, about ${Math.max(1, Math.round(expected))} s.`;
     const begin = performance.now();
     const timer = setInterval(() => {
       const done = (performance.now() - begin) / 1000 / expected;
-      say(words, 0.3 + 0.65 * Math.min(done, 1));
+      tell(words, 0.3 + 0.65 * Math.min(done, 1));
     }, 200);
-    say(words, 0.3);
+    tell(words, 0.3);
     try {
       const { data: rgba, width, height } = picture;
       const answer = ask(started.worker, { task: "run", rgba, width, height, feedback });
@@ -124,10 +125,14 @@
 
   // ---------------------------------------------------------------- messages
 
-  function say(words, done) {
-    const status = $("try-status");
+  // The words and the bar of a run are where the reader started it.
+  const say = (words, done) => write("try", words, done);
+  const sayInside = (words, done) => write("try-feedback", words, done);
+
+  function write(place, words, done) {
+    const status = $(`${place}-status`);
     if (status.textContent !== words) status.textContent = words; // read aloud once
-    const bar = $("try-progress");
+    const bar = $(`${place}-progress`);
     bar.hidden = done === undefined;
     if (done !== undefined) bar.value = done;
   }
@@ -138,7 +143,7 @@
   }
 
   // Runs one action of the reader; a problem becomes its sentence.
-  const action = (work) => async (...given) => {
+  const action = (work, tell = say) => async (...given) => {
     warn("");
     try {
       await work(...given);
@@ -149,7 +154,7 @@
         warn(problem instanceof Problem ? problem.message : `Something went wrong (${problem.message}).`);
         $("try-problem").scrollIntoView({ block: "nearest" }); // on a small screen it is below the samples
       }
-      say(stopped ? problem.message : "");
+      tell(stopped ? problem.message : "");
       dropNetwork();
     } finally {
       setBusy(false);
@@ -161,9 +166,12 @@
   let busy = false;
   function setBusy(now) {
     busy = now;
-    for (const name of ["try-run", "try-feedback"]) $(name).setAttribute("aria-disabled", busy);
-    if (!busy && document.activeElement === $("try-stop")) $("try-run").focus();
-    $("try-stop").hidden = !busy;
+    for (const name of ["try-run", "try-feedback"]) {
+      const halting = $(`${name}-stop`);
+      $(name).setAttribute("aria-disabled", busy);
+      if (!busy && document.activeElement === halting) $(name).focus();
+      halting.hidden = !busy;
+    }
   }
 
   // ---------------------------------------------------------------- the photo
@@ -249,7 +257,7 @@
   async function removeRain() {
     const rainy = input();
     setBusy(true);
-    const { pictures, seconds } = await compute(rainy, 1);
+    const { pictures, seconds } = await compute(rainy, 1, say);
     last = { rainy, pictures: mapValues(pictures, toImageData) };
     put($("try-after"), last.pictures.full);
     $("try-after").hidden = $("try-at").hidden = $("try-result").hidden = $("try-inside").hidden = false;
@@ -300,22 +308,20 @@
     const { picture, root } = difference(rainy, pictures.full, 2, true);
     put($("try-layer"), picture);
     $("try-without").hidden = $("try-change").hidden = true;
-    $("try-feedback-says").textContent = "";
+    sayInside("");
     return root;
   }
 
   const switchFeedbackOff = action(async () => {
     setBusy(true);
-    $("try-feedback-says").textContent = "The network runs without feedback.";
-    const { pictures } = await compute(last.rainy, 0);
+    const { pictures } = await compute(last.rainy, 0, sayInside);
     const without = toImageData(pictures.full);
     put($("try-without-picture"), without);
     const { picture, largest } = difference(last.pictures.full, without, 8, false);
     put($("try-change-picture"), picture);
     $("try-without").hidden = $("try-change").hidden = false;
-    $("try-feedback-says").textContent = `Without feedback, no pixel changes by more than ${largest} of 255. The last two pictures show both.`;
-    say("Done. The result above is still the one with feedback.");
-  });
+    sayInside(`Without feedback, no pixel changes by more than ${largest} of 255. The last two pictures show both.`);
+  }, sayInside);
 
   function download() {
     $("try-after").toBlob((blob) => {
@@ -385,7 +391,7 @@
         say(words);
       });
     $("try-run").addEventListener("click", () => busy || runAgain());
-    $("try-stop").addEventListener("click", () => stop());
+    for (const name of ["try-run-stop", "try-feedback-stop"]) $(name).addEventListener("click", () => stop());
     $("try-download").addEventListener("click", download);
     $("try-feedback").addEventListener("click", () => busy || switchFeedbackOff());
   }
