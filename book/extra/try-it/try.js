@@ -317,11 +317,20 @@
     const { pictures } = await compute(last.rainy, 0, sayInside);
     const without = toImageData(pictures.full);
     put($("try-without-picture"), without);
+    put($("try-with-picture"), last.pictures.full);
+    switchPicture(false);
     const { picture, largest } = difference(last.pictures.full, without, 8, false);
     put($("try-change-picture"), picture);
     $("try-without").hidden = $("try-change").hidden = false;
-    sayInside(`Without feedback, no pixel changes by more than ${largest} of 255. The last two pictures show both.`);
+    sayInside(`Without feedback, no pixel changes by more than ${largest} of 255. Switch "With feedback" on and off to compare.`);
   }, sayInside);
+
+  // Two results at the same place, so that the eye sees what changes.
+  function switchPicture(on) {
+    $("try-with").checked = on;
+    $("try-with-picture").hidden = !on;
+    $("try-without-picture").hidden = on;
+  }
 
   function download() {
     $("try-after").toBlob((blob) => {
@@ -392,6 +401,7 @@
       });
     $("try-run").addEventListener("click", () => busy || runAgain());
     for (const name of ["try-run-stop", "try-feedback-stop"]) $(name).addEventListener("click", () => stop());
+    $("try-with").addEventListener("change", (event) => switchPicture(event.target.checked));
     $("try-download").addEventListener("click", download);
     $("try-feedback").addEventListener("click", () => busy || switchFeedbackOff());
   }
