@@ -478,6 +478,16 @@ def test_the_start_page_has_the_icon():
     assert icon and 0 < (SITE / icon[1]).stat().st_size < 5000
 
 
+def test_every_chapter_that_the_page_names_is_a_link():
+    if not (SITE / PAGE).is_file():
+        unavailable("the built book has no page Try it: run `make book`")
+    text = (SITE / PAGE).read_text(encoding="utf-8")
+    article = text.partition('<article class="bd-article">')[2].partition("</article>")[0]
+    assert len(re.findall(r">(?:<[^>]*>)*[Cc]hapter \d<", article)) >= 10
+    unlinked = re.sub(r"<a .*?</a>", "", article, flags=re.DOTALL)
+    assert re.findall(r".*[Cc]hapter.*", unlinked) == []
+
+
 def test_a_visitor_comes_from_the_front_page(context, address):
     visit = Demo(context, address)
     opened = visit.open(f"{address}book/index.html")
