@@ -21,7 +21,7 @@ JUPYTER_BOOK := $(BIN)/jupyter-book build . -W -n --keep-going
 NBVAL := $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with tests/nbval_sanitize.cfg -n $(WORKERS) --dist loadscope
 
-RUNS := $(foreach leg,1 2 3 4 5 6,runs/nerd-rain-tiny-$(leg))
+RUNS := $(foreach leg,1 2 3 4 5 6 7,runs/nerd-rain-tiny-$(leg))
 
 .PHONY: checkpoints help env book test lint types unit test-course nbval strict site lab bench gpu notebooks constraints clean
 

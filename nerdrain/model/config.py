@@ -99,7 +99,7 @@ PRESETS: dict[str, NeRDRainConfig] = {
     "nerd-rain": NeRDRainConfig(),
     "nerd-rain-s": NeRDRainConfig(width=32),
     "nerd-rain-tiny": NeRDRainConfig(
-        width=16, blocks=(1, 1, 1), expansion=2.0, inr_hidden=32, fidelity="paper"
+        width=16, blocks=(2, 1, 1), expansion=2.0, inr_hidden=32, fidelity="paper"
     ),
 }
 """The paper's two networks (section 4.1) and our own small one for CPUs, notebooks and browsers."""
