@@ -101,7 +101,8 @@ class Recipe(Settings):
     ] = Field(default={})
     """Fields of the network's configuration that replace those of the preset."""
     init_from: str | None = None
-    """Shipped model or weights file to start from; null starts from random weights."""
+    """Shipped model or weights file to start from, of a network with at most as many blocks; null
+    starts from random weights."""
     photos: str | None = None
     """Folder of clean photographs for synthetic rain; null uses the photographs of the repository
     and their split."""
